@@ -1,0 +1,1 @@
+"""The board: its identity and description. No networking above the link."""

@@ -1,0 +1,1 @@
+"""The adapter for boards without an operating system."""

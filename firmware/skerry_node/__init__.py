@@ -1,0 +1,1 @@
+"""skerryd and skerry: the adapter around the engine for Linux. No protocol logic."""

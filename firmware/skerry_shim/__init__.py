@@ -1,0 +1,1 @@
+"""C behind cffi: TUN, crypto over libcrypto, the packet path. No policy and no protocol decisions."""

@@ -1,0 +1,1 @@
+int shim_version(void);

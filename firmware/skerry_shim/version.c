@@ -1,0 +1,5 @@
+#include <stdint.h>
+#include <stddef.h>
+#include "shim.h"
+
+int shim_version(void) { return 1; }

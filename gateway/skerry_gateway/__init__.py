@@ -1,0 +1,1 @@
+"""The gateway: control, policy, relay, STUN, store, console."""
