@@ -1,0 +1,5 @@
+"""`python -m tests.netlab COMMAND...`: run COMMAND inside fresh namespaces."""
+
+from tests.netlab.enter import main
+
+raise SystemExit(main())
