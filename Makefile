@@ -1,0 +1,45 @@
+# Everything a newcomer or CI needs; each target does its own set-up.
+PYTHON ?= python3
+VENV := .venv/bin
+export PYTHON
+
+.PHONY: help run test check bench soak fuzz setup setup-test peers lock clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+run: ## a gateway and two nodes behind two NATs, in namespaces; TAILSCALE=1 adds an official client
+	@build/setup.sh run
+	@$(VENV)/python -m tests.netlab.demo $(if $(TAILSCALE),--tailscale)
+
+test: setup-test peers ## every test that needs no hour, with a time table at the end; ONLY="core sim" for some stages
+	@$(VENV)/python tests/stages.py $(ONLY)
+
+check: setup-test ## lint, format, types, portability of the core
+	@$(VENV)/python tests/stages.py check
+
+bench: setup-test peers ## side by side with the official client, ratios first
+	@$(VENV)/python -m tests.bench
+
+soak: setup-test ## the simulator over many seeds (SEEDS=20)
+	@$(VENV)/python -m tests.sim --seeds $(or $(SEEDS),20)
+
+fuzz: setup-test ## long runs of the hostile-input tests
+	@HYPOTHESIS_PROFILE=fuzz $(VENV)/pytest tests/core tests/gateway -k "hostile or fuzz" -n0 || true
+
+setup: ## .venv with locked packages and skerry itself
+	@build/setup.sh run
+
+setup-test:
+	@build/setup.sh test
+
+peers: ## the interop peers, built once into the cache
+	@build/peers.sh >/dev/null
+
+lock: ## renew requirements.lock from pyproject.toml (needs uv)
+	@printf 'hatchling\ncffi\nsetuptools\neditables\n' > .venv/build.in
+	uv pip compile --universal --python-version 3.11 --generate-hashes --all-extras --no-annotate --no-header --no-emit-index-url \
+	  pyproject.toml .venv/build.in -o requirements.lock
+
+clean: ## remove what set-up made in the checkout
+	rm -rf .venv dist build/lib firmware/skerry_shim/_shim*.so firmware/skerry_shim/_shim.c
