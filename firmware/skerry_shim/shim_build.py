@@ -1,24 +1,36 @@
-"""Compiles the C of skerry_shim: declarations from shim.h, sources *.c, one extension with the limited ABI."""
+"""Compiles the C of skerry_shim: declarations from shim.h, sources *.c, one extension with the limited ABI.
+
+The work happens in a temporary directory and the finished extension is renamed into place, so a process that has the old one
+mapped keeps it and a reader never sees half a file.
+"""
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import cffi
 
-HERE = Path(__file__).parent
-CFLAGS = ["-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-fstack-protector-strong", "-D_GNU_SOURCE"]
+HERE = Path(__file__).resolve().parent
+TARGET = HERE / "_shim.abi3.so"
+WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wpointer-arith", "-Wstrict-prototypes", "-Wvla"]
+CFLAGS = ["-std=gnu11", "-O2", "-g", *WARNINGS, "-fstack-protector-strong", "-fvisibility=hidden", "-D_GNU_SOURCE"]
+
+
+def sources() -> list[Path]:
+    """The C files of this folder, without generated ones."""
+    return sorted(p for p in HERE.glob("*.c") if not p.name.startswith("_shim"))
 
 
 def builder() -> "cffi.FFI":
-    """The configured builder; sources are named relative to this folder, which is also the temporary directory of the compilation."""
+    """The configured builder; sources are absolute, so that any temporary directory will do."""
     ffi = cffi.FFI()
-    declarations = (HERE / "shim.h").read_text()
-    ffi.cdef(declarations)
+    ffi.cdef((HERE / "shim.h").read_text())
     ffi.set_source(
         "_shim",
         '#include <stdint.h>\n#include <stddef.h>\n#include "shim.h"\n',
-        sources=sorted(p.name for p in HERE.glob("*.c") if not p.name.startswith("_shim")),
-        include_dirs=["."],
+        sources=[str(p) for p in sources()],
+        include_dirs=[str(HERE)],
         libraries=["crypto", "pthread"],
         extra_compile_args=CFLAGS,
         py_limited_api=True,
@@ -28,13 +40,13 @@ def builder() -> "cffi.FFI":
 
 
 def compile_shim() -> Path:
-    """Compile in place and return the extension's path. Raises cffi.VerificationError when the compiler or OpenSSL's headers are missing."""
-    before = Path.cwd()
-    os.chdir(HERE)
-    try:
-        return Path(builder().compile(tmpdir=".", verbose=False))
-    finally:
-        os.chdir(before)
+    """Compile and return the extension's path. Raises cffi.VerificationError when the compiler or OpenSSL's headers are missing."""
+    with tempfile.TemporaryDirectory(prefix="skerry-shim-") as folder:
+        built = builder().compile(tmpdir=folder, verbose=False)
+        staged = TARGET.with_name(f".{TARGET.name}.{os.getpid()}")
+        shutil.copy2(built, staged)
+        os.replace(staged, TARGET)
+    return TARGET
 
 
 if __name__ == "__main__":
