@@ -1,0 +1,198 @@
+"""The programs that run in a lab's hosts: our gateway, our node, and the official client and relay."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.netlab.lab import Host, LabError, until
+
+BIN = Path(sys.executable).parent
+ROOT = Path(__file__).parent.parent.parent
+
+
+def peers() -> Path:
+    """The folder of the interop peers, built on first use."""
+    done = subprocess.run([str(ROOT / "build" / "peers.sh")], stdout=subprocess.PIPE, text=True, check=True)
+    return Path(done.stdout.strip())
+
+
+def exercised(*names: str) -> None:
+    """Note that a test really talked to these partners; the stage fails when one was never noted."""
+    if path := os.environ.get("SKERRY_PARTNERS"):
+        with open(path, "a") as out:
+            out.write(" ".join(names) + "\n")
+
+
+class Program:
+    """A process in a host, with a state folder that outlives it."""
+
+    process: subprocess.Popen[bytes] | None = None
+
+    def __init__(self, host: Host, name: str) -> None:
+        self.host = host
+        self.name = name
+        self.state = host.lab.path / name
+        self.state.mkdir(mode=0o700, exist_ok=True)
+        self.socket = host.lab.path / f"{name}.sock"
+
+    def argv(self) -> list[str]:
+        raise NotImplementedError(type(self).__name__)
+
+    def env(self) -> dict[str, str]:
+        return {}
+
+    def start(self) -> None:
+        self.process = self.host.start(*self.argv(), log=self.name, env=self.env())
+
+    def stop(self) -> None:
+        if self.process:
+            self.host.lab.stop(self.process)
+
+    def kill(self) -> None:
+        """kill -9, as a power cut would."""
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def log(self) -> str:
+        return (self.host.lab.path / f"{self.name}.log").read_text(errors="replace")
+
+
+class Gateway(Program):
+    """`skerry-gateway serve` on a public host."""
+
+    port = 8080
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host.address}:{self.port}"
+
+    def argv(self) -> list[str]:
+        listen = f"{self.host.address}:{self.port}"
+        stun = f"{self.host.address}:3478"
+        serve = [str(BIN / "skerry-gateway"), "serve", "--state", str(self.state), "--url", self.url]
+        return [*serve, "--listen", listen, "--stun-listen", stun]
+
+    def start(self) -> None:
+        super().start()
+        until("the gateway's admin socket answers", self._answers, 20)
+
+    def _answers(self) -> bool:
+        if self.process is not None and self.process.poll() is not None:
+            raise LabError(f"the gateway ended with {self.process.returncode}:\n{self.log()[-3000:]}")
+        return (self.state / "admin.sock").exists() and self.cli("nodes", "list", check=False) is not None
+
+    def cli(self, *arguments: str, check: bool = True) -> Any:
+        """`skerry-gateway ARGUMENTS --json`; its object, or None when it fails and `check` is off."""
+        argv = [str(BIN / "skerry-gateway"), *arguments, "--state", str(self.state), "--json"]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=30)
+        if done.returncode:
+            if check:
+                raise LabError(f"{' '.join(arguments)}: {done.stdout}{done.stderr}")
+            return None
+        return json.loads(done.stdout)
+
+    def key(self, user: str = "owner", *options: str) -> str:
+        return str(self.cli("keys", "create", "--user", user, *options)["key"])
+
+    def nodes(self) -> list[dict[str, Any]]:
+        answer = self.cli("nodes", "list")
+        return answer["nodes"] if isinstance(answer, dict) else answer
+
+
+class Node(Program):
+    """What our node and the official client share: the official command line works on both."""
+
+    def official(self, *arguments: str, check: bool = True, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        """`tailscale --socket ... ARGUMENTS` of the official client."""
+        exercised("tailscale")
+        return self.host.run(str(peers() / "tailscale"), "--socket", str(self.socket), *arguments, check=check, timeout=timeout)
+
+    def status(self) -> dict[str, Any]:
+        return json.loads(self.official("status", "--json").stdout)
+
+    def running(self) -> bool:
+        done = self.official("status", "--json", check=False)
+        return done.returncode == 0 and json.loads(done.stdout)["BackendState"] == "Running"
+
+    def peer(self, name: str) -> dict[str, Any] | None:
+        """The status of the peer with that host name, or None."""
+        peers_ = self.status().get("Peer") or {}
+        return next((p for p in peers_.values() if p["DNSName"].split(".")[0] == name), None)
+
+    @property
+    def address(self) -> str:
+        """This node's IPv4 address in the network."""
+        return next(a for a in self.status()["TailscaleIPs"] if ":" not in a)
+
+    @property
+    def address6(self) -> str:
+        return next(a for a in self.status()["TailscaleIPs"] if ":" in a)
+
+    def reaches(self, address: str, deadline: float = 20) -> None:
+        """An ICMP echo through the tunnel is answered within the deadline."""
+        command = ["ping", "-6" if ":" in address else "-4", "-c1", "-W1", address]
+        until(f"{self.name} pings {address}", lambda: self.host.run(*command, check=False).returncode == 0, deadline)
+
+    def serve(self) -> None:
+        """Serve transfers on every address, port 9000."""
+        self.host.start(str(BIN / "python"), str(ROOT / "tests/netlab/transfer.py"), "serve", "0.0.0.0", "9000", log=f"{self.name}-transfer")
+
+    def transfer(self, verb: str, address: str, total: int, timeout: float = 240) -> dict[str, Any]:
+        """`get` or `put` of `total` bytes at another node's transfer server."""
+        script = str(ROOT / "tests/netlab/transfer.py")
+        argv = [str(BIN / "python"), script, verb, address, "9000", str(total)]
+        result = json.loads(self.host.run(*argv, timeout=timeout).stdout)
+        if not result["same"]:
+            raise LabError(f"{self.name}: {verb} of {total} bytes: the checksums differ")
+        return dict(result)
+
+
+class Tailscaled(Node):
+    """The official client."""
+
+    def argv(self) -> list[str]:
+        exercised("tailscaled")
+        daemon = [str(peers() / "tailscaled"), "--statedir", str(self.state), "--socket", str(self.socket)]
+        return [*daemon, "--tun", "tailscale0", "--port", "41641", "--no-logs-no-support"]
+
+    def up(self, url: str, key: str | None = None, *options: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        login = [f"--auth-key={key}"] if key else []
+        arguments = ["up", f"--login-server={url}", f"--hostname={self.name}", "--accept-dns=false", *login, *options]
+        return self.official(*arguments, f"--timeout={int(timeout)}s", timeout=timeout + 5)
+
+
+class Skerryd(Node):
+    """Our node; the board's identity is its name."""
+
+    tun = "skerry0"
+
+    def argv(self) -> list[str]:
+        return [str(BIN / "skerryd"), "--state", str(self.state), "--socket", str(self.socket), "--tun", self.tun, "--port", "0"]
+
+    def env(self) -> dict[str, str]:
+        return {"SKERRY_BOARD_ID": f"lab-{self.name}"}
+
+    def cli(self, *arguments: str, check: bool = True, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        return self.host.run(str(BIN / "skerry"), "--socket", str(self.socket), *arguments, check=check, timeout=timeout)
+
+    def up(self, url: str, key: str | None = None, *options: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        login = ["--key", key] if key else []
+        return self.cli("up", "--gateway", url, "--hostname", self.name, *login, *options, timeout=timeout)
+
+
+class Derper(Program):
+    """The official relay, with a certificate of its own; STUN beside it."""
+
+    def argv(self) -> list[str]:
+        exercised("derper")
+        where = ["-a", f"{self.host.address}:443", "-http-port", "-1", "-stun-port", "3478"]
+        certificates = ["-certmode", "manual", "-certdir", str(self.state), "-hostname", self.host.address]
+        return [str(peers() / "derper"), "-c", str(self.state / "derper.key"), *where, *certificates]

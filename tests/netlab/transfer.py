@@ -1,0 +1,96 @@
+"""TCP transfers with a checksum, run as a program inside a host of the lab.
+
+    transfer.py serve ADDRESS PORT                      answers one request a connection, for ever
+    transfer.py get|put ADDRESS PORT BYTES              one transfer; prints JSON {"bytes", "seconds", "sha256", "same"}
+
+A request is one line, "get N" or "put N"; the data is a seeded block repeated with a counter in front of each, so that lost, doubled or
+reordered blocks change the sum; the side that received answers with the SHA-256 in hex and the sender compares.
+"""
+
+import hashlib
+import json
+import random
+import socket
+import sys
+import time
+from collections.abc import Iterator
+
+BLOCK = random.Random(1).randbytes(65536 - 8)
+
+
+def blocks(total: int) -> Iterator[bytes]:
+    """`total` bytes in pieces of at most 64 KiB."""
+    number = 0
+    while total:
+        piece = (number.to_bytes(8, "big") + BLOCK)[:total]
+        total -= len(piece)
+        number += 1
+        yield piece
+
+
+def send(connection: socket.socket, total: int) -> str:
+    digest = hashlib.sha256()
+    for piece in blocks(total):
+        digest.update(piece)
+        connection.sendall(piece)
+    return digest.hexdigest()
+
+
+def receive(connection: socket.socket, total: int) -> str:
+    digest = hashlib.sha256()
+    buffer = memoryview(bytearray(1 << 18))
+    while total:
+        n = connection.recv_into(buffer[: min(total, len(buffer))])
+        if not n:
+            raise ConnectionError(f"closed with {total} bytes to come")
+        digest.update(buffer[:n])
+        total -= n
+    return digest.hexdigest()
+
+
+def line(connection: socket.socket) -> str:
+    text = b""
+    while not text.endswith(b"\n"):
+        byte = connection.recv(1)
+        if not byte:
+            raise ConnectionError("closed before a line")
+        text += byte
+    return text.decode().strip()
+
+
+def answer(connection: socket.socket) -> None:
+    verb, total = line(connection).split()
+    if verb == "get":
+        digest = send(connection, int(total))
+    else:
+        digest = receive(connection, int(total))
+    connection.sendall(f"{digest}\n".encode())
+
+
+def serve(address: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address, port), family=family, backlog=16) as server:
+        while True:
+            connection, _ = server.accept()
+            with connection:
+                connection.settimeout(60)
+                try:
+                    answer(connection)
+                except OSError as error:
+                    print(f"transfer: {error}", file=sys.stderr)
+
+
+def request(verb: str, address: str, port: int, total: int) -> dict[str, object]:
+    start = time.monotonic()
+    with socket.create_connection((address, port), timeout=60) as connection:
+        connection.sendall(f"{verb} {total}\n".encode())
+        ours = receive(connection, total) if verb == "get" else send(connection, total)
+        theirs = line(connection)
+    return {"bytes": total, "seconds": time.monotonic() - start, "sha256": ours, "same": ours == theirs}
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "serve":
+        serve(sys.argv[2], int(sys.argv[3]))
+    else:
+        print(json.dumps(request(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))))
