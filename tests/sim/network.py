@@ -1,0 +1,154 @@
+"""Hosts, NATs and datagrams. Addresses are 4 raw bytes; the Internet is one flat cloud with a delay drawn for each datagram.
+
+A NAT maps (inner address, port) to a port of its public address: endpoint-independent ("easy", with address and port dependent
+filtering, as Linux does) or a new port per destination ("hard"). Mappings die after 120 s without use. It does not fragment.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tests.sim.world import World
+
+Endpoint = tuple[bytes, int]
+MAPPING_MS = 120_000
+
+
+@dataclass
+class Faults:
+    """Chances for each datagram; all zero in quiet times."""
+
+    loss: float = 0.0
+    duplicate: float = 0.0
+    reorder: float = 0.0  # this share is delayed by up to a second more
+    flip: float = 0.0  # one bit changed
+
+
+@dataclass
+class Nat:
+    """A router's table: inner endpoint (and destination, when hard) -> outer port."""
+
+    address: bytes
+    hard: bool = False
+    out: dict[tuple[bytes, int, bytes, int], int] = field(default_factory=dict)
+    inner: dict[int, Endpoint] = field(default_factory=dict)
+    used: dict[int, int] = field(default_factory=dict)
+    allowed: dict[tuple[int, bytes, int], int] = field(default_factory=dict)
+    next_port: int = 30000
+
+    def key(self, source: Endpoint, destination: Endpoint) -> tuple[bytes, int, bytes, int]:
+        return (*source, *(destination if self.hard else (b"", 0)))
+
+    def outgoing(self, source: Endpoint, destination: Endpoint, now: int) -> Endpoint:
+        key = self.key(source, destination)
+        port = self.out.get(key)
+        if port is None or now - self.used[port] > MAPPING_MS:
+            self.next_port += 1
+            port = self.out[key] = self.next_port
+            self.inner[port] = source
+        self.used[port] = now
+        self.allowed[(port, *destination)] = now
+        return self.address, port
+
+    def incoming(self, source: Endpoint, port: int, now: int) -> Endpoint | None:
+        last = self.allowed.get((port, *source))
+        if last is None or now - last > MAPPING_MS or now - self.used.get(port, -MAPPING_MS) > MAPPING_MS:
+            return None
+        self.used[port] = self.allowed[(port, *source)] = now
+        return self.inner[port]
+
+    def reboot(self) -> None:
+        """Every mapping is lost; new ones get other ports."""
+        self.out.clear()
+        self.inner.clear()
+        self.used.clear()
+        self.allowed.clear()
+        self.next_port += 1000
+
+
+@dataclass
+class Host:
+    """A machine: its own address, the NAT in front of it, and whether the cable is in."""
+
+    name: str
+    address: bytes
+    nat: Nat | None = None
+    connected: bool = True
+    up: bool = True
+    faults: Faults = field(default_factory=Faults)
+    sockets: dict[int, Callable[[Endpoint, bytes], None]] = field(default_factory=dict)
+
+    @property
+    def reachable(self) -> bool:
+        return self.connected and self.up
+
+    @property
+    def public(self) -> bytes:
+        return self.nat.address if self.nat else self.address
+
+
+class Network:
+    """Carries datagrams between hosts."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.faults = Faults()
+        self.hosts: dict[bytes, Host] = {}  # by own address; private ones are unique here too
+        self.nats: dict[bytes, Nat] = {}
+        self.delay = (10, 60)  # ms one way, drawn per datagram
+
+    def host(self, name: str, address: bytes, nat: Nat | None = None) -> Host:
+        host = self.hosts[address] = Host(name, address, nat)
+        if nat:
+            self.nats[nat.address] = nat
+        return host
+
+    def send(self, host: Host, port: int, destination: Endpoint, data: bytes) -> None:
+        """One datagram from a host's port."""
+        if not host.reachable:
+            self.world.hits["partition"] += 1
+            return
+        source = (host.address, port)
+        target = self.hosts.get(destination[0])
+        local = target is not None and target.nat is host.nat and host.nat is not None
+        if host.nat and not local:
+            source = host.nat.outgoing(source, destination, self.world.now)
+        for delay, payload in self._fates(host.faults, data):
+            self.world.after(delay, lambda p=payload: self._arrive(source, destination, p, local))  # type: ignore[misc]
+
+    def _fates(self, own: Faults, data: bytes) -> list[tuple[int, bytes]]:
+        """The copies that travel: (delay, bytes) each."""
+        world, random = self.world, self.world.random
+        for faults in (self.faults, own):
+            if faults.loss and random.random() < faults.loss:
+                world.hits["loss"] += 1
+                return []
+        delay = random.randint(*self.delay)
+        if self.faults.reorder and random.random() < self.faults.reorder:
+            world.hits["reorder"] += 1
+            delay += random.randint(100, 1000)
+        if self.faults.flip and random.random() < self.faults.flip:
+            world.hits["flip"] += 1
+            at = random.randrange(len(data))
+            data = data[:at] + bytes([data[at] ^ 1 << random.randrange(8)]) + data[at + 1 :]
+        fates = [(delay, data)]
+        if self.faults.duplicate and random.random() < self.faults.duplicate:
+            world.hits["duplicate"] += 1
+            fates.append((delay + random.randint(1, 200), data))
+        return fates
+
+    def _arrive(self, source: Endpoint, destination: Endpoint, data: bytes, local: bool) -> None:
+        address, port = destination
+        nat = self.nats.get(address)
+        if nat:
+            inner = nat.incoming(source, port, self.world.now)
+            if inner is None:
+                self.world.hits["filtered"] += 1
+                return
+            address, port = inner
+        host = self.hosts.get(address)
+        if host is None or (host.nat and not nat and not local) or not host.reachable:
+            return
+        receive = host.sockets.get(port)
+        if receive:
+            self.world.trace("datagram", host.name, port, source, len(data), data[:8])
+            receive(source, data)
