@@ -1,0 +1,8 @@
+"""The numbered migrations, in order. A published migration never changes; a new one is appended.
+
+Each is a list of statements; `{id}` stands for the dialect's ever-increasing primary key (ids are never reused).
+"""
+
+from .m0001_first_tables import STATEMENTS as _FIRST_TABLES
+
+MIGRATIONS: list[list[str]] = [_FIRST_TABLES]
