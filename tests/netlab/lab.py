@@ -91,10 +91,10 @@ class Host:
 class Lab:
     """`with Lab() as lab:` a bridge in this network namespace that stands for the Internet."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
         if not inside():
             raise LabError("the lab needs namespaces of its own: run it by `python -m tests.netlab COMMAND`")
-        self.path = Path(tempfile.mkdtemp(prefix="skerry-lab-"))
+        self.path = folder or Path(tempfile.mkdtemp(prefix="skerry-lab-"))
         self.processes: list[subprocess.Popen[bytes]] = []
         self.hosts: list[Host] = []
         self.next = 2

@@ -2,6 +2,7 @@
 
     transfer.py serve ADDRESS PORT                      answers one request a connection, for ever
     transfer.py get|put ADDRESS PORT BYTES              one transfer; prints JSON {"bytes", "seconds", "sha256", "same"}
+    transfer.py rate ADDRESS PORT SECONDS               transfers till the time is over; prints JSON {"bytes", "seconds"}
 
 A request is one line, "get N" or "put N"; the data is a seeded block repeated with a counter in front of each, so that lost, doubled or
 reordered blocks change the sum; the side that received answers with the SHA-256 in hex and the sender compares.
@@ -89,8 +90,23 @@ def request(verb: str, address: str, port: int, total: int) -> dict[str, object]
     return {"bytes": total, "seconds": time.monotonic() - start, "sha256": ours, "same": ours == theirs}
 
 
-if __name__ == "__main__":
-    if sys.argv[1] == "serve":
-        serve(sys.argv[2], int(sys.argv[3]))
+def rate(address: str, port: int, seconds: int) -> dict[str, object]:
+    start = time.monotonic()
+    total = 0
+    while time.monotonic() - start < seconds:
+        request("get", address, port, 4_000_000)
+        total += 4_000_000
+    return {"bytes": total, "seconds": time.monotonic() - start}
+
+
+def main(verb: str, address: str, port: int, number: int = 0) -> None:
+    if verb == "serve":
+        serve(address, port)
+    elif verb == "rate":
+        print(json.dumps(rate(address, port, number)))
     else:
-        print(json.dumps(request(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))))
+        print(json.dumps(request(verb, address, port, number)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:]))

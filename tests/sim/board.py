@@ -1,0 +1,229 @@
+"""A node in the simulation: a real engine with the Python transport; this adapter does for them what skerryd does on Linux."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from skerry_core.engine import Engine
+from skerry_core.path import udp
+from skerry_core.transport import Transport
+from skerry_shim import crypto
+
+from tests.sim import packets
+from tests.sim.network import Endpoint, Host, Network
+from tests.sim.streams import End
+from tests.sim.world import EPOCH_MS, World
+
+PORT = 41641
+MAX_ROUNDS = 200  # engine and transport must come to rest; more is an endless exchange between the two
+
+
+class Board:
+    """`dial(host, port) -> End` opens a stream to the gateway; `answered` is told of every token that came back."""
+
+    def __init__(
+        self, world: World, network: Network, host: Host, config: dict[str, Any], dial: "Callable[[Host, str, int], End | None]",
+        answered: Callable[["Board", bytes], None],
+    ) -> None:
+        self.world = world
+        self.network = network
+        self.host = host
+        self.config = config
+        self.dial = dial
+        self.answered = answered
+        self.saved: str | None = None  # what is on the card
+        self.clock_offset = 0
+        self.errors: list[str] = []
+        self.tokens = 0
+        self.engine: Engine | None = None
+        self._life = 0
+
+    def wall(self) -> int:
+        return EPOCH_MS + self.world.now + self.clock_offset
+
+    # -- life ---------------------------------------------------------------------------------------------------------------------
+    def start(self) -> None:
+        """Power on, with what the card holds."""
+        self._life += 1
+        random = self.world.source(self.host.name)
+        saved = json.loads(self.saved) if self.saved else None
+        self.transport = Transport(crypto, random, lambda: self.world.now)
+        self.engine = Engine(self.config, crypto, random, self.world.now, saved)
+        self.streams: dict[int, End] = {}
+        self.regions: dict[int, int] = {}
+        self.addresses: list[bytes] = []
+        self._wake: int | None = None
+        self.host.up = True
+        self.host.sockets[PORT] = self._datagram
+        self.receive(("clock", self.wall()))
+        self.receive(("uplinks", [{"uplink": 0, "addresses": [(4, self.host.address)], "port4": PORT, "port6": 0}]))
+
+    def crash(self) -> None:
+        """Power off: what was not saved is lost, streams end without a word."""
+        self.host.up = False
+        self._life += 1
+        self.engine = None
+        self.host.sockets.clear()
+        for stream in self.streams.values():
+            stream.cut("crash")
+        self.streams.clear()
+
+    def jump_clock(self, by: int) -> None:
+        self.clock_offset += by
+        if self.engine:
+            self.receive(("clock", self.wall()))
+
+    def up(self, key: str) -> None:
+        self.receive(("command", 1, "up", {"key": key}))
+
+    # -- the application ----------------------------------------------------------------------------------------------------------
+    def say(self, to: bytes, payload: bytes) -> None:
+        """One datagram to another node's address in the network."""
+        if self.engine and self.addresses:
+            self.transport.packet(packets.udp(self.addresses[0], to, payload))
+            self.pump()
+
+    def _hear(self, packet: bytes) -> None:
+        parsed = packets.parse(packet)
+        if not parsed:
+            return
+        source, _, payload = parsed
+        if payload[:1] == b"?":
+            self.transport.packet(packets.udp(self.addresses[0], source, b"!" + payload[1:]))
+        else:
+            self.tokens += 1
+            self.answered(self, payload[1:])
+
+    # -- the adapter --------------------------------------------------------------------------------------------------------------
+    def receive(self, item: tuple[Any, ...]) -> None:
+        if self.engine:
+            self.engine.receive(item, self.world.now)
+            self.pump()
+
+    def pump(self) -> None:
+        """Carry everything between engine, transport and network till both rest, then sleep till the engine's next timer."""
+        assert self.engine is not None
+        for _ in range(MAX_ROUNDS):
+            busy = self._poll()
+            actions = self.engine.actions()
+            for action in actions:
+                self._act(*action)
+            for path, data in self.transport.datagrams():
+                self.network.send(self.host, PORT, (path[2], path[3]), data)
+            inner = self.transport.packets()
+            for packet in inner:
+                self._hear(packet)
+            self._note_events()
+            if not (busy or actions or inner):
+                break
+        else:
+            raise AssertionError(f"{self.host.name}: engine and transport never come to rest")
+        self._sleep()
+
+    def _poll(self) -> bool:
+        assert self.engine is not None
+        items = self.transport.poll()
+        for item in items:
+            if item[0] == "relay-out":
+                self._relay_out(item[1])
+            else:
+                self.engine.receive(item, self.world.now)
+        return bool(items)
+
+    def _relay_out(self, region: int) -> None:
+        stream = self.streams.get(self.regions.get(region, -1))
+        data = self.transport.relay_out(region)
+        if stream and data:
+            stream.write(data)
+
+    def _note_events(self) -> None:
+        assert self.engine is not None
+        for event in self.engine.events():
+            if event[0] == "error":
+                self.errors.append(event[1])
+                del self.errors[:-20]
+            elif event[0] == "path":
+                self.world.trace("path", self.host.name, event[1][:4], event[2])
+
+    def _sleep(self) -> None:
+        assert self.engine is not None
+        due = self.engine.next_timer()
+        if due is None or (self._wake is not None and self._wake <= due and self._wake > self.world.now):
+            return
+        self._wake = due
+        life = self._life
+        self.world.after(due - self.world.now, lambda: self._timer(life, due))
+
+    def _timer(self, life: int, due: int) -> None:
+        if life != self._life or self.engine is None:
+            return
+        if self._wake == due:
+            self._wake = None
+        self.engine.handle_timer(self.world.now)
+        self.pump()
+
+    def _datagram(self, source: Endpoint, data: bytes) -> None:
+        self.transport.datagram(udp(0, source[0], source[1]), data)
+        self.pump()
+
+    # -- actions ------------------------------------------------------------------------------------------------------------------
+    def _act(self, verb: str, *arguments: Any) -> None:
+        getattr(self, "_do_" + verb)(*arguments)
+
+    def _do_apply(self, changes: list[tuple[Any, ...]]) -> None:
+        self.transport.apply(changes)
+
+    def _do_send(self, path: tuple[Any, ...], data: bytes) -> None:
+        self.transport.send(path, data)
+
+    def _do_connect(self, stream: int, target: dict[str, Any]) -> None:
+        end = self.dial(self.host, target["host"], target["port"])
+        if end is None:
+            self._later(stream, "closed", "connection refused", 50)
+            return
+        self.streams[stream] = end
+        end.on_data = lambda data: self._stream_data(stream, data)
+        end.on_close = lambda reason: self._stream_closed(stream, reason)
+        self._later(stream, "open", None, 60)
+
+    def _later(self, stream: int, what: str, detail: str | None, delay: int) -> None:
+        life = self._life
+
+        def tell() -> None:
+            if life == self._life and (what == "closed" or stream in self.streams):
+                self.receive(("stream", stream, what, detail))
+
+        self.world.after(delay, tell)
+
+    def _stream_data(self, stream: int, data: bytes) -> None:
+        for region, attached in self.regions.items():
+            if attached == stream:
+                self.transport.relay_in(region, data)
+                self.pump()
+                return
+        self.receive(("stream", stream, "data", data))
+
+    def _stream_closed(self, stream: int, reason: str) -> None:
+        if self.streams.pop(stream, None):
+            self.regions = {region: other for region, other in self.regions.items() if other != stream}
+            self.receive(("stream", stream, "closed", reason))
+
+    def _do_write(self, stream: int, data: bytes) -> None:
+        if stream in self.streams:
+            self.streams[stream].write(data)
+
+    def _do_close(self, stream: int) -> None:
+        end = self.streams.pop(stream, None)
+        self.regions = {region: other for region, other in self.regions.items() if other != stream}
+        if end:
+            end.close()
+
+    def _do_attach(self, stream: int, region: int) -> None:
+        self.regions[region] = stream
+
+    def _do_interface(self, wanted: dict[str, Any]) -> None:
+        self.addresses = [address for address, _ in wanted["addresses"] if len(address) == 4]
+
+    def _do_save(self) -> None:
+        assert self.engine is not None
+        self.saved = json.dumps(self.engine.save())
