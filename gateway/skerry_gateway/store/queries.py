@@ -142,7 +142,8 @@ _k = schema.keys
 
 
 def _key(row: RowMapping | dict[str, Any]) -> PreAuthKey:
-    return PreAuthKey(**{name: tuple(v) if name in _TUPLES else v for name, v in row.items() if name != "hash"})
+    values: dict[str, Any] = {name: tuple(v) if name in _TUPLES else v for name, v in row.items() if name != "hash"}
+    return PreAuthKey(**values)
 
 
 def create_key(c: Connection, **values: Any) -> int:

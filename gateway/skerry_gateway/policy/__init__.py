@@ -1,0 +1,24 @@
+"""Access policy: the HuJSON text people write, checked, and applied to the network as immutable snapshots.
+
+`parse(text)` gives a `Policy` or raises `PolicyError` (stage, line, column, one sentence); `Compiled(policy, nodes, users)` answers
+who reaches and who sees whom. Supported: acls, groups, hosts, tagOwners, autogroup:member, tagged, owner, admin and self. Not yet:
+grants, ssh, nodeAttrs, autoApprovers, tests, via, autogroup:internet; a policy that names one is refused, never half obeyed.
+"""
+
+from .compiled import Compiled, may_tag, routes_in_force
+from .document import Policy, parse
+from .hujson import PolicyError
+
+DEFAULT = """\
+// The policy of a new network.
+{
+  "acls": [
+    // Everyone reaches their own devices.
+    {"action": "accept", "src": ["autogroup:member"], "dst": ["autogroup:self:*"]},
+    // The network's owner also reaches every tagged device.
+    {"action": "accept", "src": ["autogroup:owner"], "dst": ["autogroup:tagged:*"]},
+  ],
+}
+"""
+
+__all__ = ["DEFAULT", "Compiled", "Policy", "PolicyError", "may_tag", "parse", "routes_in_force"]

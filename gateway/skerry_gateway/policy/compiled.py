@@ -1,0 +1,231 @@
+"""A policy applied to one state of the network: an immutable snapshot of who may reach and who sees whom.
+
+Each rule becomes an `Edge`: the nodes it lets speak, the nodes it lets them reach. `filter(node)` is what that node enforces on
+packets that come in (tailcfg FilterRules), `peers(node)` who is in its map: two nodes see each other when an edge lets either
+reach the other. Both are computed when first asked for, so a change costs the nodes it touches.
+
+A node has its addresses and the subnet routes in force (advertised and approved). An exit route is not a subnet: it neither makes
+its node a destination nor counts as a source.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from skerry_gateway.store import Node, User
+
+from .document import Policy, Rule
+from .targets import Ports, Prefix, Target
+
+# 100.64.0.0/10 without ChromeOS's 100.115.92.0/23, and the ULA prefix of this protocol family
+TAILNET = ("100.64.0.0-100.115.91.255", "100.115.94.0-100.127.255.255", "fd7a:115c:a1e0::/48")
+_EXIT = ("0.0.0.0/0", "::/0")
+_ALL_PORTS = {"First": 0, "Last": 65535}
+ALLOW_ALL: list[dict[str, Any]] = [{"SrcIPs": ["*"], "DstPorts": [{"IP": "*", "Ports": _ALL_PORTS}]}]
+Role = Callable[["_Member"], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One rule on the network as it is: any of `sources` may reach each destination's nodes on its ports."""
+
+    sources: frozenset[int]
+    source_ips: tuple[str, ...]
+    destinations: tuple["Reach", ...]
+    protocols: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    nodes: frozenset[int]
+    ip: str | None  # None: each node's own addresses
+    ports: tuple[Ports, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    node: Node
+    user: User | None
+    prefixes: tuple[Prefix, ...]  # addresses and subnet routes in force
+
+
+_ROLES: dict[str, Role] = {
+    "member": lambda m: m.user is not None,
+    "tagged": lambda m: m.user is None,
+    "owner": lambda m: m.user is not None and m.user.role == "owner",
+    "admin": lambda m: m.user is not None and m.user.role in ("owner", "admin"),
+}
+
+
+class Compiled:
+    """`nodes` are those that take part: approved, not expired. `suffix` is the domain of users without one in their name."""
+
+    def __init__(self, policy: Policy, nodes: Iterable[Node], users: Iterable[User], suffix: str = "") -> None:
+        self._policy = policy
+        self._suffix = suffix
+        people = {user.id: user for user in users}
+        self._members = {n.id: _Member(n, None if n.user_id is None else people.get(n.user_id), _prefixes(n)) for n in nodes}
+        self._everyone = frozenset(self._members)
+        self._filters: dict[int, list[dict[str, Any]]] = {}
+        self._peers: dict[int, frozenset[int]] = {}
+        self.edges = [edge for rule in policy.rules or () for edge in self._edges(rule)]
+        self._speaks: defaultdict[int, list[Edge]] = defaultdict(list)
+        self._hears: defaultdict[int, list[Edge]] = defaultdict(list)
+        for edge in self.edges:
+            for node_id in edge.sources:
+                self._speaks[node_id].append(edge)
+            for node_id in frozenset().union(*(reach.nodes for reach in edge.destinations)):
+                self._hears[node_id].append(edge)
+
+    @property
+    def nodes(self) -> frozenset[int]:
+        return self._everyone
+
+    def peers(self, node_id: int) -> frozenset[int]:
+        """The ids of the nodes this one sees (and is seen by); empty for a node that takes no part."""
+        if node_id not in self._peers:
+            self._peers[node_id] = self._find_peers(node_id)
+        return self._peers[node_id]
+
+    def filter(self, node_id: int) -> list[dict[str, Any]]:
+        """The FilterRules of a node, in the policy's order; [] lets nothing in."""
+        if node_id not in self._filters:
+            self._filters[node_id] = self._find_filter(node_id)
+        return self._filters[node_id]
+
+    def _find_peers(self, node_id: int) -> frozenset[int]:
+        if node_id not in self._everyone:
+            return frozenset()
+        if self._policy.rules is None:
+            return self._everyone - {node_id}
+        found: set[int] = set()
+        for edge in self._speaks.get(node_id, ()):
+            found.update(*(reach.nodes for reach in edge.destinations))
+        for edge in self._hears.get(node_id, ()):
+            found.update(edge.sources)
+        return frozenset(found - {node_id})
+
+    def _find_filter(self, node_id: int) -> list[dict[str, Any]]:
+        if node_id not in self._everyone:
+            return []
+        if self._policy.rules is None:
+            return ALLOW_ALL
+        rules = []
+        for edge in self._hears.get(node_id, ()):
+            ports = _dst_ports(self._members[node_id].node, edge)
+            if ports and edge.source_ips:
+                rule: dict[str, Any] = {"SrcIPs": list(edge.source_ips), "DstPorts": ports}
+                if edge.protocols:
+                    rule["IPProto"] = list(edge.protocols)
+                rules.append(rule)
+        return rules
+
+    def _edges(self, rule: Rule) -> list[Edge]:
+        own = [(target, ports) for target, ports in rule.destinations if target.kind == "self"]
+        others = tuple(self._reach(target, ports) for target, ports in rule.destinations if target.kind != "self")
+        sources, ips = self._sources(rule.sources)
+        found = [Edge(sources, ips, others, rule.protocols)] if others and ips else []
+        if own:
+            found += self._self_edges(sources, tuple(port for _, ports in own for port in ports), rule.protocols)
+        return found
+
+    def _self_edges(self, sources: frozenset[int], ports: tuple[Ports, ...], protocols: tuple[int, ...]) -> list[Edge]:
+        devices: defaultdict[int, set[int]] = defaultdict(set)
+        for member in self._members.values():
+            if member.user is not None:
+                devices[member.user.id].add(member.node.id)
+        found = []
+        for own in devices.values():
+            speakers = frozenset(own) & sources
+            if speakers:
+                found.append(Edge(speakers, self._addresses(speakers), (Reach(frozenset(own), None, ports),), protocols))
+        return found
+
+    def _sources(self, targets: tuple[Target, ...]) -> tuple[frozenset[int], tuple[str, ...]]:
+        nodes: set[int] = set()
+        texts: list[str] = []
+        for target in targets:
+            found = self._nodes(target)
+            nodes |= found
+            if target.kind == "any":
+                texts += [*TAILNET, *self._subnets()]
+            else:
+                texts += [target.name] if target.kind == "prefix" else self._addresses(found)
+        return frozenset(nodes), tuple(dict.fromkeys(texts))
+
+    def _reach(self, target: Target, ports: tuple[Ports, ...]) -> Reach:
+        text = target.name if target.kind in ("any", "prefix") else None
+        return Reach(self._nodes(target), text, ports)
+
+    def _nodes(self, target: Target) -> frozenset[int]:
+        if target.kind == "any":
+            return self._everyone
+        return frozenset(m.node.id for m in self._members.values() if self._matches(target, m))
+
+    def _matches(self, target: Target, member: _Member) -> bool:
+        if target.kind == "tag":
+            return target.name in member.node.tags
+        if target.kind == "user":
+            return member.user is not None and same_user(target.name, member.user, self._suffix)
+        if target.kind == "group":
+            names = self._policy.groups.get(target.name, ())
+            return member.user is not None and any(same_user(name, member.user, self._suffix) for name in names)
+        if target.prefix is not None:
+            return any(prefix.version == target.prefix.version and prefix.overlaps(target.prefix) for prefix in member.prefixes)
+        return _ROLES[target.kind](member)
+
+    def _addresses(self, nodes: Iterable[int]) -> tuple[str, ...]:
+        chosen = [self._members[node_id].node for node_id in sorted(nodes)]
+        return tuple(address for node in chosen for address in (node.ipv4, node.ipv6))
+
+    def _subnets(self) -> list[str]:
+        return sorted({str(prefix) for m in self._members.values() for prefix in m.prefixes[2:]})
+
+
+def routes_in_force(node: Node) -> tuple[str, ...]:
+    """What a node both advertises and was allowed, exit routes included."""
+    return tuple(route for route in node.routes_advertised if route in node.routes_approved)
+
+
+def same_user(name: str, user: User, suffix: str) -> bool:
+    """Whether a policy's NAME@ or NAME@DOMAIN means this user."""
+    return name in (user.name, user.name + "@", f"{user.name}@{suffix}")
+
+
+def may_tag(policy: Policy, user: User, tag: str, suffix: str = "") -> bool:
+    """Whether the user may give devices that tag: the network's owner any, others what tagOwners says (tags own tags)."""
+    if user.role == "owner":
+        return True
+    seen, todo = {tag}, [tag]
+    while todo:
+        for owner in policy.tag_owners.get(todo.pop(), ()):
+            if owner.kind == "tag" and owner.name not in seen:
+                seen.add(owner.name)
+                todo.append(owner.name)
+            elif _owns(policy, owner, user, suffix):
+                return True
+    return False
+
+
+def _owns(policy: Policy, owner: Target, user: User, suffix: str) -> bool:
+    if owner.kind == "user":
+        return same_user(owner.name, user, suffix)
+    if owner.kind == "group":
+        return any(same_user(name, user, suffix) for name in policy.groups.get(owner.name, ()))
+    return owner.kind == "member" or (owner.kind == "admin" and user.role in ("owner", "admin"))
+
+
+def _prefixes(node: Node) -> tuple[Prefix, ...]:
+    own = [ip_network(ip_address(text)) for text in (node.ipv4, node.ipv6)]
+    return (*own, *(ip_network(route) for route in routes_in_force(node) if route not in _EXIT))
+
+
+def _dst_ports(node: Node, edge: Edge) -> list[dict[str, Any]]:
+    found = []
+    for reach in edge.destinations:
+        if node.id in reach.nodes:
+            ips = [node.ipv4, node.ipv6] if reach.ip is None else [reach.ip]
+            found += [{"IP": ip, "Ports": {"First": first, "Last": last}} for ip in ips for first, last in reach.ports]
+    return [entry for i, entry in enumerate(found) if entry not in found[:i]]
