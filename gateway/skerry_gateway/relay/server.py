@@ -18,8 +18,6 @@ from skerry_gateway.relay.session import Session
 
 DISCO_MAGIC = b"TS\xf0\x9f\x92\xac"
 DISCO_HEADER = 6 + 32 + 24
-GONE_DISCONNECTED = 0
-GONE_NOT_HERE = 1
 
 
 class Relay:
@@ -91,8 +89,7 @@ class Relay:
         self.counters["accepted"] += 1
         self.counters["duplicates"] += session.key in self.clients
         self.clients.add(session)
-        info = derp.server_info(self.crypto, self.private, session.key, self._random(24))
-        session.out.put_control(derp.frame(derp.SERVER_INFO, info))
+        session.out.put_control(derp.server_info(self.crypto, self.private, session.key, self._random(24)))
         session.schedule_keepalive(now)  # later than the deadline it waits for in the heap, which therefore need not change
 
     def packet(self, source: Session, destination: bytes, data: bytes, now: int) -> None:
@@ -102,7 +99,7 @@ class Relay:
         if target is None:
             self._nobody(source, destination, disco, now)
             return
-        frame = derp.frame(derp.RECV_PACKET, source.key + data)
+        frame = derp.recv_packet(source.key, data)
         self.counters["packets"] += 1
         self.counters["bytes"] += len(data)
         self.counters["dropped_queue"] += target.out.put_disco(frame) if disco else target.out.put_data(frame)
@@ -113,7 +110,7 @@ class Relay:
         self._ready.pop(session, None)
         if not session.admitted:
             return
-        gone = derp.frame(derp.PEER_GONE, session.key + bytes([GONE_DISCONNECTED]))
+        gone = derp.peer_gone(session.key, derp.GONE_DISCONNECTED)
         self._tell(self.clients.remove(session), gone)
 
     def jitter(self, limit: int) -> int:
@@ -122,7 +119,7 @@ class Relay:
     def _nobody(self, source: Session, destination: bytes, disco: bool, now: int) -> None:
         self.counters["dropped_nobody"] += 1
         if disco and source.not_here.take(now):
-            source.out.put_control(derp.frame(derp.PEER_GONE, destination + bytes([GONE_NOT_HERE])))
+            source.out.put_control(derp.peer_gone(destination, derp.GONE_NOT_HERE))
 
     def _tell(self, keys: Iterable[bytes], frame: bytes) -> None:
         for key in sorted(keys):

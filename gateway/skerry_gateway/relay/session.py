@@ -19,8 +19,6 @@ from skerry_gateway.relay.queues import Outbox
 if TYPE_CHECKING:
     from skerry_gateway.relay.server import Relay
 
-MAX_PACKET = 65536
-MAX_FRAME = 256 * 1024  # what a ClientInfo may have; once admitted only 32 bytes more than a packet are accepted
 SETUP_MS = 10_000
 KEEPALIVE_MS = 60_000
 KEEPALIVE_JITTER_MS = 5_000
@@ -40,7 +38,7 @@ class Session:
         self.not_here = Bucket(1000, 3)
         self._relay = relay
         self._state = "greeting"
-        self._frames = derp.Deframer(MAX_FRAME)
+        self._frames = derp.Deframer(derp.MAX_INFO)
         self.out.put_control(derp.server_key(relay.public))
 
     @property
@@ -79,7 +77,7 @@ class Session:
         if not self.admitted:
             self.end(f"no client info within {SETUP_MS // 1000} s", now)
             return
-        self.out.put_control(derp.frame(derp.KEEP_ALIVE, b""))
+        self.out.put_control(derp.frame(derp.KEEP_ALIVE))
         self.schedule_keepalive(now)
 
     def schedule_keepalive(self, now: int) -> None:
@@ -102,17 +100,14 @@ class Session:
             return
         self.key = key
         self._state = "open"
-        self._frames.limit = MAX_PACKET + 32
         self._relay.admitted(self, now)
 
     def _send_packet(self, payload: bytes, now: int) -> None:
-        if len(payload) < 32 or len(payload) > 32 + MAX_PACKET:
-            raise PeerError(f"frame 0x04: {len(payload)} bytes, need 32 to {32 + MAX_PACKET}")
-        self._relay.packet(self, payload[:32], payload[32:], now)
+        destination, data = derp.parse_packet(payload)
+        self._relay.packet(self, destination, data, now)
 
     def _note_preferred(self, payload: bytes, now: int) -> None:
-        need(0x07, payload, 1)
-        self.preferred = payload != b"\x00"
+        self.preferred = derp.parse_note_preferred(payload)
 
     def _ping(self, payload: bytes, now: int) -> None:
         if len(payload) not in PING_BYTES:
@@ -124,11 +119,6 @@ class Session:
 
     def _needs_mesh_key(self, payload: bytes, now: int) -> None:
         raise PeerError("a frame for relays of one mesh came from a client without a mesh key")
-
-
-def need(kind: int, payload: bytes, length: int) -> None:
-    if len(payload) != length:
-        raise PeerError(f"frame 0x{kind:02x}: {len(payload)} bytes, need {length}")
 
 
 Handler = Callable[[Session, bytes, int], None]
