@@ -11,7 +11,8 @@ CARS = [("#d33", 0.11, 150, 0.0), ("#28c", 0.07, 150, 0.4), ("#eb2", -0.09, 115,
 
 PAGE = b"""<!doctype html><html lang="en"><meta charset="utf-8"><title>camera-1</title>
 <meta name="viewport" content="width=device-width"><noscript><meta http-equiv="refresh" content="1"></noscript>
-<style>body{font:16px system-ui;margin:2rem auto;max-width:44rem;padding:0 1rem;color-scheme:light dark}img{width:100%;border-radius:8px}</style>
+<style>body{font:16px system-ui;margin:2rem auto;max-width:44rem;padding:0 1rem;color-scheme:light dark}
+img{width:100%;border-radius:8px}</style>
 <h1>camera-1</h1><img id="p" src="/picture.svg" alt="the road, live">
 <p>This page comes from a node behind a NAT, through the tunnel, to a node behind another NAT.</p>
 <script>setInterval(()=>{document.getElementById("p").src="/picture.svg?"+Date.now()},500)</script></html>"""

@@ -56,4 +56,5 @@ def main() -> int:
     os.environ["PATH"] += ":/usr/sbin:/sbin"
     command = enter(sys.argv[1:])
     sys.stdout.flush()
-    os.execvp(command[0], command)
+    os.execvp(command[0], command)  # does not return
+    return 1

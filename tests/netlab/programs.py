@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.netlab.lab import Host, LabError, until
 
-BIN = Path(sys.executable).parent
+BIN = Path(os.environ.get("SKERRY_BIN") or Path(sys.executable).parent)  # where skerry, skerryd and skerry-gateway are
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -143,7 +143,8 @@ class Node(Program):
 
     def serve(self) -> None:
         """Serve transfers on every address, port 9000."""
-        self.host.start(str(BIN / "python"), str(ROOT / "tests/netlab/transfer.py"), "serve", "0.0.0.0", "9000", log=f"{self.name}-transfer")
+        script = str(ROOT / "tests/netlab/transfer.py")
+        self.host.start(str(BIN / "python"), script, "serve", "0.0.0.0", "9000", log=f"{self.name}-transfer")
 
     def transfer(self, verb: str, address: str, total: int, timeout: float = 240) -> dict[str, Any]:
         """`get` or `put` of `total` bytes at another node's transfer server."""
@@ -182,6 +183,11 @@ class Skerryd(Node):
 
     def cli(self, *arguments: str, check: bool = True, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         return self.host.run(str(BIN / "skerry"), "--socket", str(self.socket), *arguments, check=check, timeout=timeout)
+
+    def own_address(self) -> str:
+        """Our IPv4 address, asked of our own command line (the official one may not be built)."""
+        addresses = json.loads(self.cli("status", "--json").stdout)["TailscaleIPs"]
+        return next(a for a in addresses if ":" not in a)
 
     def up(self, url: str, key: str | None = None, *options: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         login = ["--key", key] if key else []
