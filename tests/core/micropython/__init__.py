@@ -1,0 +1,1 @@
+"""MicroPython for the tests: `fetch` provides an interpreter, `run` starts scripts on it, `driver` runs checks inside it."""
