@@ -61,7 +61,8 @@ class Deframer:
         if self.bad:
             raise PeerError(self.bad)
         self._buffer += data
-        frames, offset, have = [], 0, len(self._buffer)
+        frames: list[tuple[int, bytes]] = []
+        offset, have = 0, len(self._buffer)
         while have - offset >= HEADER:
             kind, length = struct.unpack_from(">BI", self._buffer, offset)
             if length > self._limit:

@@ -47,7 +47,7 @@ def add_macs(crypto: "Any", key: bytes, body: bytes, cookie: "bytes | None") -> 
     """The handshake message `body` with mac1 under `key` (see mac1_key) and, when there is a cookie, mac2."""
     body += crypto.blake2s(body, key, MAC_LENGTH)
     mac2: bytes = NO_MAC if cookie is None else crypto.blake2s(body, cookie, MAC_LENGTH)
-    return body + mac2
+    return b"".join((body, mac2))
 
 
 def check_mac1(crypto: "Any", key: bytes, data: bytes) -> bool:
