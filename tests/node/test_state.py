@@ -266,5 +266,5 @@ def test_two_daemons_do_not_share_a_directory(tmp_path):
 
 def test_directory_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(LocalError, match="cannot write state in .*--state DIR"):
+    with pytest.raises(LocalError, match=r"cannot write state in .*--state DIR"):
         opened(tmp_path / "file" / "state")

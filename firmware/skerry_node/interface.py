@@ -1,0 +1,116 @@
+"""The TUN interface as the operating system sees it: addresses, routes, MTU, up or down.
+
+The engine says what should be (`("interface", {...})`); this module compares that with what it did and with what the
+kernel has, and makes the difference. Only routes that carry our protocol number on our link are ever removed. The
+link itself belongs to the transport and goes away with the process, and its addresses and routes with it; a link
+that somebody made beforehand (`ip tuntap add`) stays, so everything is taken off it at a clean stop and, after a
+crash, at the next start.
+
+It does not touch the rules of the firewall, forwarding or DNS.
+"""
+
+import errno
+
+from skerry_core.errors import LocalError
+
+from .netlink import Tables
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .netlink import Prefix
+
+
+class Interface:
+    """`apply(desired)` any number of times, then `clear()`. `problems`: what the kernel refused, one sentence each."""
+
+    def __init__(self, name: str, tables: "Tables | None" = None) -> None:
+        self.name = name
+        self.problems: list[str] = []
+        self._tables = tables or Tables()
+        self.index = self._find()
+        self._addresses: set[Prefix] = set()
+        self._routes: set[Prefix] = set()
+        self._link: tuple[bool, int] | None = None
+        self._adopt()
+
+    def _find(self) -> int:
+        for index, (name, _flags) in self._tables.links().items():
+            if name == self.name:
+                return index
+        raise LocalError(f"the interface {self.name} is gone: another program removed it; restart skerryd")
+
+    def _adopt(self) -> None:
+        """Whatever is on the link now was left by a run before: take it as ours, so that the first apply settles it."""
+        for index, address, bits, scope, _flags in self._tables.addresses():
+            if index == self.index and scope != 253:  # link-local ones are the kernel's
+                self._addresses.add((address, bits))
+        self._routes = set(self._tables.routes(self.index))
+
+    def apply(self, desired: "dict[str, Any]") -> None:
+        """Make it so. What the kernel refuses is in `problems` and is tried again at the next call."""
+        self.problems = []
+        addresses = {(bytes(a), int(b)) for a, b in desired["addresses"]}
+        routes = {(bytes(a), int(b)) for a, b in desired["routes"]}
+        link = (bool(desired["up"]), int(desired["mtu"]))
+        for prefix in self._routes - routes:
+            self._drop(self._routes, prefix, self._tables.remove_route)
+        if link != self._link:
+            self._set_link(link)
+        # the kernel flushes every IPv4 route of a link with its last address: the new ones first
+        for prefix in sorted(addresses - self._addresses):
+            self._add(self._addresses, prefix, self._tables.add_address, "address")
+        for prefix in self._addresses - addresses:
+            self._drop(self._addresses, prefix, self._tables.remove_address)
+        self._routes = set(self._tables.routes(self.index))
+        if link[0]:
+            for prefix in sorted(routes - self._routes):
+                self._add(self._routes, prefix, self._tables.add_route, "route")
+
+    def clear(self) -> None:
+        """Take everything off the link again."""
+        try:
+            self.apply({"addresses": [], "routes": [], "up": False, "mtu": self._link[1] if self._link else 1280})
+        except OSError:
+            pass  # the link is gone: so is all that was on it
+        self._tables.close()
+
+    def _set_link(self, link: "tuple[bool, int]") -> None:
+        try:
+            self._tables.set_link(self.index, *link)
+            self._link = link
+        except OSError as error:
+            self.problems.append(f"cannot set {self.name} {'up' if link[0] else 'down'}: {_reason(error)}")
+
+    def _add(self, kept: "set[Prefix]", prefix: "Prefix", call: "Any", noun: str) -> None:
+        try:
+            call(self.index, prefix)
+            kept.add(prefix)
+        except OSError as error:
+            if error.errno == errno.EEXIST:
+                self.problems.append(f"the {noun} {text(prefix)} exists already on another interface and is left there")
+            else:
+                self.problems.append(f"cannot add the {noun} {text(prefix)} to {self.name}: {_reason(error)}")
+
+    def _drop(self, kept: "set[Prefix]", prefix: "Prefix", call: "Any") -> None:
+        kept.discard(prefix)
+        try:
+            call(self.index, prefix)
+        except OSError as error:
+            if error.errno not in (errno.ENODEV, errno.ENETDOWN):
+                self.problems.append(f"cannot remove {text(prefix)} from {self.name}: {_reason(error)}")
+
+
+def _reason(error: OSError) -> str:
+    if error.errno in (errno.EPERM, errno.EACCES):
+        return f"{error.strerror} (run skerryd as root or with CAP_NET_ADMIN; for IPv6, see sysctl net.ipv6.conf.*.disable_ipv6)"
+    return error.strerror or str(error)
+
+
+def text(prefix: "Prefix") -> str:
+    """`100.64.0.1/32`"""
+    import socket
+
+    address, bits = prefix
+    return f"{socket.inet_ntop(socket.AF_INET6 if len(address) == 16 else socket.AF_INET, address)}/{bits}"
