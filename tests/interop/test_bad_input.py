@@ -80,7 +80,10 @@ def test_port_in_use(lab: Lab, gateway: Gateway) -> None:
 
 def test_node_port_in_use(lab: Lab) -> None:
     host = lab.public("busy")
-    holder = "import socket,time; s=socket.socket(type=socket.SOCK_DGRAM); s.bind(('0.0.0.0',41641)); print('held',flush=True); time.sleep(60)"
+    holder = (
+        "import socket, time; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('0.0.0.0', 41641)); "
+        "print('held', flush=True); time.sleep(60)"
+    )
     host.start(str(BIN / "python"), "-c", holder, log="holder")
     until("the port is held", lambda: "held" in (lab.path / "holder.log").read_text(), 10)
     argv = [str(BIN / "skerryd"), "--state", str(lab.path / "busy"), "--socket", str(lab.path / "busy.sock"), "--port", "41641"]

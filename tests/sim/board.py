@@ -8,7 +8,6 @@ from skerry_core.engine import Engine
 from skerry_core.path import udp
 from skerry_core.transport import Transport
 from skerry_shim import crypto
-
 from tests.sim import packets
 from tests.sim.network import Endpoint, Host, Network
 from tests.sim.streams import End
