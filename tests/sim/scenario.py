@@ -114,7 +114,8 @@ class Scenario:
     # -- faults -------------------------------------------------------------------------------------------------------------------
     def _plan_faults(self) -> None:
         random = self.world.random
-        kinds = [self._bad_link, self._partition, self._nat_reboot, self._crash, self._clock_jump, self._gateway_restart, self._flood_a_while]
+        kinds = [self._bad_link, self._partition, self._nat_reboot, self._crash, self._clock_jump, self._gateway_restart]
+        kinds.append(self._flood_a_while)
         for number in range(self.size.faults):
             at = random.randrange(11 * MINUTE, self.end - 40 * MINUTE)
             self.world.after(at, kinds[number % len(kinds)])
