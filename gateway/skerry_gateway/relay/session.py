@@ -122,7 +122,6 @@ class Session:
 
 
 Handler = Callable[[Session, bytes, int], None]
-# ruff: noqa: SLF001
 HANDLERS: dict[str, dict[int, Handler]] = {
     "greeting": {derp.CLIENT_INFO: Session._client_info},
     "open": {

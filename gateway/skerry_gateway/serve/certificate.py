@@ -83,9 +83,8 @@ def _name(name: str) -> bytes:
 
 
 def _private(private: int, point: tuple[int, int]) -> bytes:
-    return der.sequence(
-        der.integer(1), der.octets(private.to_bytes(32, "big")), der.tagged(0, der.oid(PRIME256V1)), der.tagged(1, der.bits(_encoded(point)))
-    )
+    curve, public = der.tagged(0, der.oid(PRIME256V1)), der.tagged(1, der.bits(_encoded(point)))
+    return der.sequence(der.integer(1), der.octets(private.to_bytes(32, "big")), curve, public)
 
 
 def _encoded(point: tuple[int, int]) -> bytes:

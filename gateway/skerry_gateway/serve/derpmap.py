@@ -16,7 +16,8 @@ REGION = 900
 
 def derp_map(url: Url, stun_port: int, pin: str | None) -> dict[str, Any]:
     """`stun_port`: 0 = no STUN here; `pin`: SHA-256 of the relay's certificate in hex, None where an authority vouches for it."""
-    node: dict[str, Any] = {"Name": f"{REGION}a", "RegionID": REGION, "HostName": url.host, "DERPPort": url.port, "STUNPort": stun_port or -1}
+    node: dict[str, Any] = {"Name": f"{REGION}a", "RegionID": REGION, "HostName": url.host}
+    node.update(DERPPort=url.port, STUNPort=stun_port or -1)
     address = url.address
     if address is not None:
         node["IPv4"], node["IPv6"] = (str(address), "none") if address.version == 4 else ("none", str(address))

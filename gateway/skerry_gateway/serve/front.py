@@ -28,13 +28,14 @@ log = logging.getLogger(__name__)
 DEADLINE = 10.0
 TLS_HANDSHAKE = 0x16
 USER_TIMEOUT_MS = 30_000  # how long written bytes may stay unacknowledged, a full window of a reader that has stopped included
-_RELAY_ANSWER = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: DERP\r\nConnection: Upgrade\r\nDerp-Version: 2\r\nDerp-Public-Key: {key}\r\n\r\n"
-_CONTROL_ANSWER = f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: {heads.CONTROL_UPGRADE}\r\nConnection: upgrade\r\n\r\n".encode()
+_SWITCH = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "
+_RELAY_ANSWER = _SWITCH + "DERP\r\nDerp-Version: 2\r\nDerp-Public-Key: {key}\r\n\r\n"
+_CONTROL_ANSWER = f"{_SWITCH}{heads.CONTROL_UPGRADE}\r\n\r\n".encode()
 
 
 @dataclass
 class Front:
-    """What every connection of the port needs. `http`: makes a protocol of the HTTP server; `tls_only`: https URL to send plain requests to."""
+    """What every connection of the port needs. `http` makes a protocol of the HTTP server; `tls_only`: where plain requests are sent to."""
 
     control: Service
     relay: Service
@@ -183,7 +184,7 @@ class _Opened(asyncio.Protocol):
         self._connection = connection
 
     def data_received(self, data: bytes) -> None:
-        self._connection.request(self._connection._tls, data)  # noqa: SLF001
+        self._connection.request(self._connection._tls, data)
 
 
 def _answer(transport: Any, head: heads.Head) -> None:

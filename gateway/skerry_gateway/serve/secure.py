@@ -32,7 +32,8 @@ def from_files(cert: Path, key: Path, url: Url) -> Identity:
         text = cert.read_text()
         key.open("rb").close()
     except (OSError, UnicodeDecodeError) as error:
-        raise LocalError(f"cannot read {getattr(error, 'filename', None) or cert}: {error}. --tls-cert and --tls-key name PEM files") from None
+        name = getattr(error, "filename", None) or cert
+        raise LocalError(f"cannot read {name}: {error}. --tls-cert and --tls-key name PEM files") from None
     context = _context()
     try:
         context.load_cert_chain(cert, key)

@@ -1,0 +1,319 @@
+"""The one port: first byte, first request, TLS of our own, limits and deadlines, over real sockets on the loopback."""
+
+import asyncio
+import base64
+import hashlib
+import ssl
+
+import pytest
+
+from skerry_gateway.serve import certificate, head, p256
+from skerry_gateway.serve.front import Front
+from skerry_gateway.serve.limits import Limits
+from skerry_gateway.serve.service import Service
+
+INITIATION = base64.b64encode(bytes(range(101)))
+CONTROL = b"POST /ts2021 HTTP/1.1\r\nHost: x\r\nUpgrade: tailscale-control-protocol\r\nConnection: upgrade\r\nX-Tailscale-Handshake: "
+RELAY = b"GET /derp HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: DERP\r\n"
+
+
+class EchoSession:
+    def __init__(self, server):
+        self.server, self.closed, self.out, self.gone = server, None, b"", False
+
+    def receive(self, data, now):
+        self.server.received += len(data)
+        if b"END" in data:
+            self.closed = "asked to"
+        self.out += data.upper()
+
+    def take(self):
+        out, self.out = self.out, b""
+        return out
+
+    def close(self, now):
+        self.gone = True
+
+
+class Echo:
+    """A server of the gateway's shape that answers in capitals and says "tick" at its timer."""
+
+    def __init__(self):
+        self.sessions, self.received, self.due, self.pending = [], 0, None, []
+
+    def open(self, remote, now):
+        assert remote[0] == "127.0.0.1"
+        self.sessions.append(EchoSession(self))
+        return self.sessions[-1]
+
+    def ready(self):
+        pending, self.pending = self.pending, []
+        return pending
+
+    def next_timer(self):
+        return self.due
+
+    def handle_timer(self, now):
+        assert now >= self.due
+        self.due = None
+        for session in self.sessions:
+            session.out += b"TICK"
+            self.pending.append(session)
+
+
+class Http(asyncio.Protocol):
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        self.transport.write(b"HTTP got " + data[:40])
+        self.transport.close()
+
+
+@pytest.fixture(scope="module")
+def pem(tmp_path_factory):
+    path = tmp_path_factory.mktemp("tls") / "relay.pem"
+    path.write_bytes(certificate.make(["localhost", "127.0.0.1"], lambda n: hashlib.shake_128(b"seed").digest(n)))
+    return path
+
+
+class Port:
+    """A front on a free port of the loopback."""
+
+    def __init__(self, pem, **options):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pem)
+        self.control, self.relay = Echo(), Echo()
+        options.setdefault("limits", Limits(100, 50))
+        self.front = Front(Service("control", self.control), Service("relay", self.relay), bytes(32), Http, context, **options)
+        self.client = ssl.create_default_context(cafile=pem)
+
+    async def __aenter__(self):
+        self.server = await asyncio.get_running_loop().create_server(self.front, "127.0.0.1", 0)
+        self.port = self.server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_):
+        self.server.close()
+        self.front.control.stop()
+        self.front.relay.stop()
+
+    async def connect(self, tls=False):
+        return await asyncio.open_connection("127.0.0.1", self.port, ssl=self.client if tls else None)
+
+    async def ask(self, data, tls=False):
+        """Everything that comes until the other side closes."""
+        reader, writer = await self.connect(tls)
+        writer.write(data)
+        try:
+            return await asyncio.wait_for(reader.read(), 5)
+        finally:
+            writer.close()
+
+
+def run(pem, body, **options):
+    async def main():
+        async with Port(pem, **options) as port:
+            await body(port)
+        assert port.front.limits.connections >= 0
+
+    asyncio.run(main())
+
+
+async def until(condition):
+    for _ in range(500):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("did not happen within 5 s")
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_each_request_goes_to_its_server(pem, tls):
+    async def body(port):
+        assert await port.ask(b"GET /key?v=142 HTTP/1.1\r\n\r\n", tls) == b"HTTP got GET /key?v=142 HTTP/1.1\r\n\r\n"
+        assert (await port.ask(b"GET /derp/probe HTTP/1.1\r\n\r\n", tls)).startswith(b"HTTP got GET /derp/probe")
+        answer = await port.ask(CONTROL + INITIATION + b"\r\n\r\nEND", tls)
+        assert answer.startswith(b"HTTP/1.1 101 ") and b"\r\nUpgrade: tailscale-control-protocol\r\n" in answer
+        assert answer.endswith(b"\r\n\r\n" + bytes(range(101)).upper() + b"END")
+        answer = await port.ask(RELAY + b"\r\nEND", tls)
+        assert answer.startswith(b"HTTP/1.1 101 ") and b"\r\nUpgrade: DERP\r\n" in answer and b"\r\nDerp-Version: 2\r\n" in answer
+        assert answer.endswith(b"\r\n\r\nEND")
+
+    run(pem, body)
+
+
+def test_a_request_cut_into_bytes_arrives(pem):
+    async def body(port):
+        reader, writer = await port.connect()
+        for byte in RELAY + b"\r\nend":
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(0)
+        writer.write(b"END")
+        assert (await asyncio.wait_for(reader.read(), 5)).endswith(b"\r\n\r\nENDEND")
+        writer.close()
+
+    run(pem, body)
+
+
+def test_fast_start_gets_no_http_answer(pem):
+    async def body(port):
+        assert await port.ask(RELAY + b"Derp-Fast-Start: 1\r\n\r\nxEND", tls=True) == b"XEND"
+
+    run(pem, body)
+
+
+def test_a_megabyte_through_tls_both_ways(pem):
+    async def body(port):
+        reader, writer = await port.connect(tls=True)
+        writer.write(RELAY + b"\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        data = bytes(range(97, 123)) * 40_000
+        writer.write(data)
+        assert await asyncio.wait_for(reader.readexactly(len(data)), 20) == data.upper()
+        writer.close()
+        await until(lambda: port.relay.sessions[0].gone)
+
+    run(pem, body)
+
+
+def test_a_reader_that_stops_is_not_written_to_beyond_the_buffers(pem):
+    async def body(port):
+        _, writer = await port.connect()
+        writer.write(RELAY + b"\r\n")
+        await until(lambda: port.relay.sessions)
+        session = port.relay.sessions[0]
+        for _ in range(400):
+            session.out += bytes(100_000)
+            port.relay.pending.append(session)
+            port.front.relay.turn()
+            await asyncio.sleep(0)
+            if len(session.out) > 1_000_000:
+                break
+        assert len(session.out) > 1_000_000  # it waits with the session, not in the transport
+        session.closed = "withdrawn"
+        port.relay.pending.append(session)
+        port.front.relay.turn()
+        await until(lambda: session.gone)
+        writer.close()
+
+    run(pem, body)
+
+
+def test_timers_of_a_server_run(pem):
+    async def body(port):
+        reader, writer = await port.connect()
+        writer.write(RELAY + b"\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        port.relay.due = port.front.relay.now() + 30
+        port.front.relay.turn()
+        assert await asyncio.wait_for(reader.readexactly(4), 5) == b"TICK"
+        writer.close()
+
+    run(pem, body)
+
+
+@pytest.mark.parametrize(
+    "start", [b"", b"G", b"GET /derp HTTP/1.1\r\nUpgrade: DERP\r\n", b"\x16", b"\x16\x03\x01\x02\x00"], ids=["silent", "G", "head", "tls", "hello"]
+)
+def test_who_dawdles_is_closed(pem, start):
+    async def body(port):
+        reader, writer = await port.connect()
+        writer.write(start)
+        with pytest.raises(ConnectionResetError):
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+            raise ConnectionResetError
+        await until(lambda: port.front.limits.connections == 0)
+        writer.close()
+
+    run(pem, body, deadline=0.2)
+
+
+def test_too_many_of_one_source_are_closed_and_the_rest_served(pem):
+    async def body(port):
+        held = [await port.connect() for _ in range(3)]
+        await until(lambda: port.front.limits.connections == 3)
+        reader, writer = await port.connect()
+        with pytest.raises(ConnectionResetError):
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+            raise ConnectionResetError
+        held[0][1].write(RELAY + b"\r\n")  # has said what it wants: does not count any more
+        await held[0][0].readuntil(b"\r\n\r\n")
+        assert (await port.ask(b"GET / HTTP/1.1\r\n\r\n")).startswith(b"HTTP got")
+        for _, other in [*held, (None, writer)]:
+            other.close()
+        await until(lambda: port.front.limits.connections == 0)
+        assert port.front.limits.refused == 1 and not port.front.limits._waiting
+
+    run(pem, body, limits=Limits(10, 3))
+
+
+def test_with_certificate_files_plain_requests_are_sent_to_tls(pem):
+    async def body(port):
+        answer = await port.ask(b"GET /nodes?x=1 HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 308 ") and b"\r\nLocation: https://gw.example/nodes?x=1\r\n" in answer
+        answer = await port.ask(CONTROL + INITIATION + b"\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 400 ") and b"use https://gw.example" in answer
+        assert (await port.ask(b"GET / HTTP/1.1\r\n\r\n", tls=True)).startswith(b"HTTP got")
+
+    run(pem, body, tls_only="https://gw.example")
+
+
+def test_garbage_in_tls_ends_the_connection(pem):
+    async def body(port):
+        await port.ask(b"\x16\x03\x01\x00\x05hello")
+        assert (await port.ask(b"GET / HTTP/1.1\r\n\r\n", tls=True)).startswith(b"HTTP got")
+
+    run(pem, body)
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"", head.MORE),
+        (b"POST /ts20", head.MORE),
+        (b"POST /ts2021 HTTP/1.1\r\nHost: x\r\n", head.MORE),
+        (b"POST /ts2021x HTTP/1.1\r\n", head.HTTP),
+        (b"GET /derp/latency-check HTTP/1.1\r\n", head.HTTP),
+        (b"get /derp HTTP/1.1\r\n", head.HTTP),
+        (b"GET /derp HTTP/1.0\r\n\r\n", head.REFUSE),
+        (b"GET /derp HTTP/1.1\r\nHost: x\r\n\r\n", head.REFUSE),
+        (b"GET /derp HTTP/1.1\r\nUpgrade: DERP\r\nUpgrade: DERP\r\n\r\n", head.REFUSE),
+        (b"GET /derp HTTP/1.1\r\nUpgrade : DERP\r\n\r\n", head.REFUSE),
+        (CONTROL + b"AAAA\r\n\r\n", head.REFUSE),
+        (CONTROL + b"!!\r\n\r\n", head.REFUSE),
+        (CONTROL + INITIATION + b"\r\n\r\n", head.CONTROL),
+        (RELAY + b"\r\n", head.RELAY),
+        (b"GET /derp?x HTTP/1.1\r\nUpgrade: derp\r\n\r\n", head.RELAY),
+        (RELAY + b"X: " + bytes(17000), head.REFUSE),
+        (RELAY + b"X: " + bytes(17000) + b"\r\n\r\n", head.REFUSE),
+    ],
+)
+def test_heads_are_told_apart(data, kind):
+    assert head.classify(data).kind == kind
+
+
+def test_a_certificate_says_its_names_and_never_expires(pem):
+    text = pem.read_text()
+    assert certificate.names_in(text, "localhost") and certificate.names_in(text, "127.0.0.1")
+    assert not certificate.names_in(text, "gw.example") and not certificate.names_in(text, "127.0.0.2")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(pem)
+    assert certificate.fingerprint(text) == hashlib.sha256(ssl.PEM_cert_to_DER_cert(text[text.index("-----BEGIN CERT") :])).hexdigest()
+
+
+def test_signatures_match_the_published_vector_and_verify():
+    """RFC 6979, A.2.5: the public key of that private key; and what is signed verifies, what is changed does not."""
+    private = 0xC9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721
+    point = p256.public(private)
+    assert point[0] == 0x60FED4BA255A9D31C961EB74C6356D68C049B8923B61FA6CE669622E60F29FB6
+    assert point[1] == 0x7903FE1008B8BC99A41AE9E95628BC64F2F1B20C2D7E9F5177A3C294D4462299
+    published = (
+        0xEFD48B2AACB6A8FD1140DD9CD45E81D69D2C877B56AAF991C34D0EA84EAF3716,
+        0xF7CB1C942D657C41D436C7A1B6E29F65F3E900DBB9AFF4064DC4AB2F843ACDA8,
+    )
+    assert p256.verify(point, b"sample", published)
+    assert not p256.verify(point, b"samplf", published)
+    signature = p256.sign(private, b"sample", lambda n: hashlib.shake_128(b"nonce").digest(n))
+    assert p256.verify(point, b"sample", signature)
