@@ -339,7 +339,8 @@ _RULES = {
 
 def response(fields: list[tuple[bytes, bytes]], trailers: bool) -> "tuple[int, dict[str, str]] | None":
     """(status, headers) of decoded fields, status 0 for trailers; None when they are malformed."""
-    status, headers = 0, {}
+    status = 0
+    headers: dict[str, str] = {}
     for at, (name, value) in enumerate(fields):
         if name[:1] == b":":
             if trailers or at or name != b":status" or len(value) != 3 or not value.isdigit():

@@ -81,7 +81,8 @@ class Decoder:
     def decode(self, block: bytes) -> list[tuple[bytes, bytes]]:
         """The fields of a block. PeerError: malformed, or a list of more than 32768 bytes (names + values + 32 each)."""
         self._block, self._at = block, 0
-        fields, total = [], 0
+        fields: list[tuple[bytes, bytes]] = []
+        total = 0
         while self._at < len(block):
             first = block[self._at]
             if first & 0xE0 == 0x20:
