@@ -1,11 +1,10 @@
 """A STUN server's decisions (RFC 8489, Binding only), sans-IO: `Answerer.answer(data, address, port, now)`.
 
-A request is a well-formed Binding request: first 16 bits 0001, length, magic cookie 2112a442, 12 bytes transaction id, attributes.
-With FINGERPRINT (0x8028, what Tailscale's clients send) it must be right. The answer is a success response with XOR-MAPPED-ADDRESS
-alone: 32 bytes for IPv4, 44 for IPv6. Against the shortest request (20 bytes, and the headers of IP and UDP) that is less than twice
-the bytes received. Anything else is dropped without an answer; so is what one source asks above a rate.
+Answered is the request that Tailscale's clients and our own send (40 bytes: SOFTWARE "tailnode" and a right FINGERPRINT), so that nobody
+takes a gateway for a public STUN service. The answer has XOR-MAPPED-ADDRESS alone: 32 bytes for IPv4, 44 for IPv6, so a forged source
+address is never sent more than 1.1 times what the forger spends. What one source asks above a rate is dropped before it is looked at.
 
-Not done: other methods, credentials, CHANGE-REQUEST. The caller answers from the address and port that were asked.
+Not done: other requests and methods, credentials, CHANGE-REQUEST. The caller answers from the address and port that were asked.
 """
 
 from __future__ import annotations
@@ -13,10 +12,9 @@ from __future__ import annotations
 from collections import Counter
 
 from skerry_core import stun
-from skerry_core.errors import PeerError
 from skerry_gateway.relay.bucket import Bucket
 
-MAX_REQUEST = 1280
+REQUEST = 40  # bytes
 SOURCES = 4096
 BURST = 64
 REFILL_MS = 20  # a spoofed victim gets at most 50 short datagrams a second
@@ -31,8 +29,7 @@ class Answerer:
 
     def answer(self, data: bytes, address: bytes, port: int, now: int) -> bytes | None:
         """`address`: 4 or 16 raw bytes (a v4-mapped one counts as IPv4). None: say nothing."""
-        txid = _transaction(data)
-        if txid is None:
+        if len(data) != REQUEST or not stun.is_stun(data):
             self.counters["ignored"] += 1
             return None
         if address.startswith(bytes(10) + b"\xff\xff"):
@@ -40,8 +37,9 @@ class Answerer:
         if not self._bucket(address[:8]).take(now):
             self.counters["limited"] += 1
             return None
-        self.counters["answered"] += 1
-        return stun.response(txid, address, port)
+        txid = stun.parse_request(data)
+        self.counters["ignored" if txid is None else "answered"] += 1
+        return None if txid is None else stun.response(txid, address, port)
 
     def _bucket(self, source: bytes) -> Bucket:
         """The rate of one IPv4 address or one IPv6 /64; the table is bounded, whoever asked longest ago is forgotten."""
@@ -50,12 +48,3 @@ class Answerer:
             self._sources.pop(next(iter(self._sources)))
         self._sources[source] = bucket
         return bucket
-
-
-def _transaction(data: bytes) -> bytes | None:
-    if len(data) > MAX_REQUEST:
-        return None
-    try:
-        return stun.parse_request(data)
-    except PeerError:
-        return None

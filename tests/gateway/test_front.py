@@ -215,7 +215,9 @@ def test_timers_of_a_server_run(pem):
 
 
 @pytest.mark.parametrize(
-    "start", [b"", b"G", b"GET /derp HTTP/1.1\r\nUpgrade: DERP\r\n", b"\x16", b"\x16\x03\x01\x02\x00"], ids=["silent", "G", "head", "tls", "hello"]
+    "start",
+    [b"", b"G", b"GET /derp HTTP/1.1\r\nUpgrade: DERP\r\n", b"\x16", b"\x16\x03\x01\x02\x00"],
+    ids=["silent", "G", "head", "tls", "hello"],
 )
 def test_who_dawdles_is_closed(pem, start):
     async def body(port):

@@ -24,7 +24,7 @@ class Clients:
     def __contains__(self, key: bytes) -> bool:
         return key in self._by_key
 
-    def keys(self) -> list[bytes]:
+    def everyone(self) -> list[bytes]:
         return list(self._by_key)
 
     def active(self, key: bytes) -> Session | None:

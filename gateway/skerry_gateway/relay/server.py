@@ -76,7 +76,7 @@ class Relay:
 
     def recheck(self, now: int) -> None:
         """Ask `allow` again for everyone who is connected and end those it refuses."""
-        for key in self.clients.keys():
+        for key in self.clients.everyone():
             if not self._allow(key):
                 self.withdraw(key, now)
 

@@ -93,7 +93,7 @@ class Session:
             self._relay.counters["unknown_frames"] += 1
 
     def _client_info(self, payload: bytes, now: int) -> None:
-        key, info = derp.open_client_info(self._relay.crypto, self._relay.private, payload)
+        key, _ = derp.open_client_info(self._relay.crypto, self._relay.private, payload)
         if not self._relay.admits(key):
             self._relay.counters["refused"] += 1
             self.end("this node key is not in a network of this gateway", now)

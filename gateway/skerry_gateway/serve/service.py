@@ -130,9 +130,11 @@ class Link(asyncio.Protocol):
             self._write()
 
     def _write(self) -> None:
-        data = self.session.take()
-        if data and not self.transport.is_closing():
+        """Taking may make room for more, so take until there is nothing or the transport has enough."""
+        while not self.transport.is_closing() and (data := self.session.take()):
             self.transport.write(data)
+            if self._paused:
+                return
 
     def _finish(self, reason: str) -> None:
         if self.transport.is_closing():
