@@ -1,7 +1,7 @@
 /* X25519 (RFC 7748), NaCl's box (X25519, XSalsa20, Poly1305) and strict Ed25519 verification (RFC 8032) over libcrypto.
  *
  * Box layout: Poly1305 tag (16) | ciphertext. The Poly1305 key is the first 32 bytes of the Salsa20 stream, the message uses the rest.
- * Strict Ed25519: S < L, both points in canonical encoding (y < 2^255-19, no "-0"); cofactorless like RFC 8032's short form.
+ * Strict Ed25519: S < L, both points in canonical encoding (y < 2^255-19, no "-0") and not of small order; cofactorless like RFC 8032's short form.
  * Nothing is signed here. */
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
@@ -107,22 +107,33 @@ static const uint8_t PRIME[32] = {0xed, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff
 static const uint8_t ORDER[32] = {0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14,
                                   0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10};
 
-/* y < p, and the sign bit clear where x = 0 (y = 1 or y = -1). */
-static int canonical_point(const uint8_t *p)
+/* y of the eight points of order 1, 2, 4 and 8: under such a key one signature fits many messages. */
+static const uint8_t SMALL_ORDER[5][32] = {
+    {0},
+    {1},
+    {0xec, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+     0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f},
+    {0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0,
+     0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05},
+    {0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f,
+     0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a},
+};
+
+/* y < p and the order is not small; this covers "-0", since x = 0 only where y = 1 or y = -1. */
+static int acceptable_point(const uint8_t *p)
 {
-    uint8_t y[32], one[32] = {1}, minus_one[32];
+    uint8_t y[32];
     memcpy(y, p, 32);
     y[31] &= 0x7f;
-    memcpy(minus_one, PRIME, 32);
-    minus_one[0]--;
-    if (!below(y, PRIME))
-        return 0;
-    return !(p[31] & 0x80) || (memcmp(y, one, 32) && memcmp(y, minus_one, 32));
+    for (size_t i = 0; i < sizeof SMALL_ORDER / sizeof *SMALL_ORDER; i++)
+        if (!memcmp(y, SMALL_ORDER[i], 32))
+            return 0;
+    return below(y, PRIME);
 }
 
 int shim_ed25519_verify(const uint8_t *public_key, const uint8_t *signature, const uint8_t *message, size_t len)
 {
-    if (!canonical_point(public_key) || !canonical_point(signature) || !below(signature + 32, ORDER))
+    if (!acceptable_point(public_key) || !acceptable_point(signature) || !below(signature + 32, ORDER))
         return 0;
     EVP_PKEY *key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, public_key, 32);
     EVP_MD_CTX *ctx = key ? EVP_MD_CTX_new() : NULL;

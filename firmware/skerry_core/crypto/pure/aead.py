@@ -14,7 +14,7 @@ from .poly1305 import poly1305
 
 def seal(key: bytes, nonce12: bytes, plaintext: bytes, ad: bytes = b"") -> bytes:
     """Ciphertext and 16 bytes of tag; a nonce is used once under a key."""
-    _need(key, nonce12, 12)
+    key, nonce12 = _need(key, nonce12, 12)
     stream = keystream(key, nonce12, 0, 64 + len(plaintext))
     ciphertext = exclusive_or(plaintext, stream[64:])
     return ciphertext + _tag(stream, ciphertext, ad)
@@ -22,7 +22,7 @@ def seal(key: bytes, nonce12: bytes, plaintext: bytes, ad: bytes = b"") -> bytes
 
 def open(key: bytes, nonce12: bytes, ciphertext: bytes, ad: bytes = b"") -> "bytes | None":
     """The plaintext, or None when it does not authenticate or is shorter than a tag."""
-    _need(key, nonce12, 12)
+    key, nonce12 = _need(key, nonce12, 12)
     size = len(ciphertext) - 16
     if size < 0:
         return None
@@ -36,21 +36,20 @@ def open(key: bytes, nonce12: bytes, ciphertext: bytes, ad: bytes = b"") -> "byt
 
 def xseal(key: bytes, nonce24: bytes, plaintext: bytes, ad: bytes = b"") -> bytes:
     """As `seal`, with a 24-byte nonce, which may be random."""
-    _need(key, nonce24, 24)
+    key, nonce24 = _need(key, nonce24, 24)
     return seal(hchacha20(key, nonce24[:16]), b"\0\0\0\0" + nonce24[16:], plaintext, ad)
 
 
 def xopen(key: bytes, nonce24: bytes, ciphertext: bytes, ad: bytes = b"") -> "bytes | None":
     """As `open`, with a 24-byte nonce."""
-    _need(key, nonce24, 24)
+    key, nonce24 = _need(key, nonce24, 24)
     return open(hchacha20(key, nonce24[:16]), b"\0\0\0\0" + nonce24[16:], ciphertext, ad)
 
 
-def _need(key: bytes, nonce: bytes, size: int) -> None:
-    need("AEAD: key", key, 32)
-    need("AEAD: nonce", nonce, size)
+def _need(key: bytes, nonce: bytes, size: int) -> "tuple[bytes, bytes]":
+    return need("AEAD: key", key, 32), need("AEAD: nonce", nonce, size)
 
 
 def _tag(block0: bytes, ciphertext: bytes, ad: bytes) -> bytes:
     lengths = len(ad).to_bytes(8, "little") + len(ciphertext).to_bytes(8, "little")
-    return poly1305(block0[:32], ad + b"\0" * (-len(ad) % 16) + ciphertext + b"\0" * (-len(ciphertext) % 16) + lengths)
+    return poly1305(block0[:32], bytes(ad) + b"\0" * (-len(ad) % 16) + ciphertext + b"\0" * (-len(ciphertext) % 16) + lengths)

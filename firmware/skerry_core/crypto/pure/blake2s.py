@@ -9,6 +9,7 @@ One call, one digest: no object to feed. No salt, no personalization, no tree.
 
 from ...errors import LocalError
 from .lanes import masks, row, words
+from .length import need
 
 _IV = row(bytes.fromhex("67e6096a85ae67bb72f36e3c3af54fa5")), row(bytes.fromhex("7f520e518c68059babd9831f19cde05b"))
 _MASK = masks(1).all
@@ -45,6 +46,7 @@ def hmac(key: bytes, data: bytes) -> bytes:
 
 def hkdf(chaining_key: bytes, material: bytes, n: int) -> "tuple[bytes, ...]":
     """`n` keys of 32 bytes, n = 1 to 3."""
+    need("hkdf: chaining key", chaining_key, 32)
     if not 1 <= n <= 3:
         raise LocalError("hkdf: %d outputs, need 1 to 3" % n)
     inner, outer = _pads(hmac(chaining_key, material))

@@ -19,7 +19,7 @@ def box_key(private: bytes, public: bytes) -> bytes:
 
 def box_seal(key: bytes, nonce24: bytes, message: bytes) -> bytes:
     """Tag and ciphertext; a nonce is used once under a key, by either end."""
-    _need(key, nonce24)
+    key, nonce24 = _need(key, nonce24)
     stream = xkeystream(key, nonce24, 32 + len(message))
     ciphertext = exclusive_or(message, stream[32:])
     return poly1305(stream[:32], ciphertext) + ciphertext
@@ -27,7 +27,7 @@ def box_seal(key: bytes, nonce24: bytes, message: bytes) -> bytes:
 
 def box_open(key: bytes, nonce24: bytes, sealed: bytes) -> "bytes | None":
     """The message, or None when it does not authenticate or is shorter than a tag."""
-    _need(key, nonce24)
+    key, nonce24 = _need(key, nonce24)
     if len(sealed) < 16:
         return None
     ciphertext = bytes(sealed[16:])
@@ -37,6 +37,5 @@ def box_open(key: bytes, nonce24: bytes, sealed: bytes) -> "bytes | None":
     return exclusive_or(ciphertext, stream[32:])
 
 
-def _need(key: bytes, nonce24: bytes) -> None:
-    need("box: key", key, 32)
-    need("box: nonce", nonce24, 24)
+def _need(key: bytes, nonce24: bytes) -> "tuple[bytes, bytes]":
+    return need("box: key", key, 32), need("box: nonce", nonce24, 24)

@@ -19,6 +19,7 @@ def ed25519_verify(public: bytes, signature: bytes, message: bytes) -> bool:
 
     if len(public) != 32 or len(signature) != 64:
         return False
+    public, signature, message = bytes(public), bytes(signature), bytes(message)
     s = int.from_bytes(signature[32:], "little")
     key = _point(public)
     nonce_point = _point(signature[:32])

@@ -3,10 +3,11 @@
 from ...errors import LocalError
 
 
-def need(what: str, value: bytes, size: int) -> None:
-    """LocalError unless `value` has `size` bytes; `what` names it ("x25519: private key")."""
+def need(what: str, value: bytes, size: int) -> bytes:
+    """`value` (any buffer) as bytes; LocalError unless it has `size` of them. `what` names it ("x25519: private key")."""
     if len(value) != size:
         raise LocalError("%s: %d bytes, need %d" % (what, len(value), size))
+    return bytes(value)
 
 
 def same(left: bytes, right: bytes) -> bool:
