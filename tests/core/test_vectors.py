@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from skerry_core.crypto import pure
 
+from skerry_core.crypto import pure
 from tests.core.micropython import fetch
 from tests.core.micropython.run import VECTORS, run_micropython
 
@@ -31,7 +31,7 @@ def functions(stem):
 
 def wants_crypto(function):
     names = list(inspect.signature(function).parameters)
-    assert names in ([], ["crypto"]), f"{function.__name__}{inspect.signature(function)}: a check takes nothing, or one parameter named crypto"
+    assert names in ([], ["crypto"]), f"{function.__name__}: a check takes nothing, or one parameter named crypto, not {names}"
     return bool(names)
 
 
@@ -54,7 +54,7 @@ def crypto_module(name):
     return importlib.import_module("skerry_shim.crypto")  # once it exists, it must import
 
 
-@pytest.mark.parametrize(("function", "crypto"), cases())
+@pytest.mark.parametrize(("function", "crypto"), list(cases()))
 def test_cpython(function, crypto):
     function(*([crypto_module(crypto)] if crypto else []))
 

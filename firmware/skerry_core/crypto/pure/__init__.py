@@ -7,7 +7,7 @@ Python's integers are not constant time: whoever can time these functions exactl
 on boards that run one program and nobody else's; elsewhere use `skerry_shim.crypto`.
 """
 
-from .aead import open, seal, xopen, xseal  # noqa: A004  the interface's name
+from .aead import open, seal, xopen, xseal
 from .blake2s import blake2s, hkdf, hmac
 from .box import box_key, box_open, box_seal
 from .ed25519 import ed25519_verify

@@ -44,7 +44,7 @@ def _rotate(x: int, n: int) -> int:
 def _make_constants() -> None:
     candidate = 2
     while len(_K) < 80:
-        if all([candidate % divisor for divisor in range(2, candidate)]):
+        if all(candidate % divisor for divisor in range(2, candidate)):
             if len(_START) < 8:
                 _START.append(_root(candidate << 128, 2) & _MASK)
             _K.append(_root(candidate << 192, 3) & _MASK)
