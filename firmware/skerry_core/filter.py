@@ -203,14 +203,14 @@ class Flows:
         self._young.add(flow)
 
 
-def unfit(fields: "ip.Fields") -> "str | None":
-    """Why a packet of either direction is dropped whatever the rules say: "multicast" or "link_local"; None when it is fit."""
+def unfit(fields: "ip.Fields") -> str:
+    """Why a packet of either direction is dropped whatever the rules say: "multicast" or "link_local"; "" when it is fit."""
     destination = fields[3]
     if ip.is_multicast(destination):
         return "multicast"
     if ip.is_link_local(destination) and destination != _METADATA:
         return "link_local"
-    return None
+    return ""
 
 
 class Filter:
@@ -224,11 +224,11 @@ class Filter:
             rule, offset = _unpack_rule(data, offset)
             self._rules.append(rule)
 
-    def verdict(self, fields: "ip.Fields", flows: Flows) -> "str | None":
-        """None: accept; else the reason of the drop, "filter" or "tsmp"."""
+    def verdict(self, fields: "ip.Fields", flows: Flows) -> str:
+        """Empty: accept; else the reason of the drop, "filter" or "tsmp"."""
         _, protocol, source, destination, _, dport, detail = fields
         if protocol == ip.FRAGMENT or (protocol == ip.TCP and detail & _SYN_ACK != _SYN):
-            return None
+            return ""
         if protocol == (ip.ICMP if len(source) == 4 else ip.ICMP6):
             accepted = _is_answer(protocol, detail) or self._reaches(source, destination)
         elif protocol in (ip.UDP, ip.SCTP):
@@ -239,7 +239,7 @@ class Filter:
             return "tsmp"
         else:
             accepted = self._allows(protocol, source, destination, 0, 65535)
-        return None if accepted else "filter"
+        return "" if accepted else "filter"
 
     def _reaches(self, source: bytes, destination: bytes) -> bool:
         for _, sources, destinations in self._rules:

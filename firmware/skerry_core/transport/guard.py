@@ -38,5 +38,7 @@ class Guard:
 def _source(path: "tuple[Any, ...]") -> bytes:
     """What a cookie is bound to: address and port, or the region and key of a relay path."""
     if len(path) == 2:
-        return b"relay" + path[0].to_bytes(4, "big") + bytes(path[1])
-    return bytes(path[2]) + path[3].to_bytes(2, "big") + path[4].to_bytes(3, "big")
+        region, key = path
+        return b"relay%d/" % region + bytes(key)
+    _, _, address, port, vni = path
+    return bytes(address) + b"%d/%d" % (port, vni)

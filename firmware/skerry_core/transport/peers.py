@@ -1,4 +1,4 @@
-"""Peers and sessions of the Python transport: keys, counters, replay windows, queues and armed edges. Plain state, no packets are made here."""
+"""Peers and sessions of the Python transport: keys, counters, replay windows, queues, armed edges. State alone: no packet is made here."""
 
 from skerry_core.wireguard.replay import ReplayWindow
 

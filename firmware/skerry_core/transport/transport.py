@@ -1,6 +1,7 @@
 """The transport itself: transactions in, packets through, events out. See the package for rules and limits."""
 
 from skerry_core import derp, disco, filter, geneve, ip, stun
+from skerry_core import path as paths
 from skerry_core.errors import LocalError
 from skerry_core.transport import changes as transactions
 from skerry_core.transport.guard import Guard
@@ -163,21 +164,27 @@ class Transport:
 
     def packet(self, data: bytes) -> None:
         """A packet from the operating system, to be sealed for the peer it is for."""
+        self._drop(self._outbound(data))
+
+    def _outbound(self, data: bytes) -> str:
+        """Send or queue a packet; the reason when it is dropped, else ""."""
         fields = ip.inspect(data)
         if fields is None:
-            return self._drop("malformed")
+            return "malformed"
         unfit = filter.unfit(fields)
-        if unfit is not None:
-            return self._drop(unfit)
+        if unfit:
+            return unfit
         peer = self._allowed.find(fields[3])
         if peer is None:
-            return self._drop("no_route")
+            return "no_route"
         self._flows.note(fields)
         if self._usable(peer) and peer.paths:
-            return self._seal(peer, data[: fields[0]])
+            self._seal(peer, data[: fields[0]])
+            return ""
         self._drop("queue", peer.hold(data[: fields[0]]))
         if not self._usable(peer):
             self._edge(peer, HANDSHAKE)
+        return ""
 
     def _usable(self, peer: Peer) -> bool:
         return peer.current is not None and peer.current.counter < messages.REJECT_AFTER_MESSAGES
@@ -214,18 +221,20 @@ class Transport:
 
     def _emit(self, path: "Path", data: bytes) -> None:
         if len(path) == 2:
-            return self._emit_relay(path[0], path[1], data)
-        if path[4]:
-            data = geneve.encode(geneve.DISCO if disco.is_disco(data) else geneve.WIREGUARD, path[4], False, data)
-            path = path[:4] + (0,)
-        if len(self._out) >= MAX_OUTPUT:
-            return self._drop("output")
-        self._out.append((path, data))
+            self._emit_relay(path[0], path[1], data)
+        elif len(self._out) >= MAX_OUTPUT:
+            self._drop("output")
+        elif path[4]:
+            protocol = geneve.DISCO if disco.is_disco(data) else geneve.WIREGUARD
+            self._out.append((paths.direct(path), geneve.encode(protocol, path[4], False, data)))
+        else:
+            self._out.append((path, data))
 
     def _emit_relay(self, region: int, key: bytes, data: bytes) -> None:
         relay = self._relays.get(region)
-        if relay is None or not relay.up or relay.bad_told:
-            return self._drop("relay")
+        if relay is None or not relay.up or relay.bad_told or len(data) > derp.MAX_PACKET:
+            self._drop("relay")
+            return
         self._drop("relay", relay.put(derp.send_packet(key, data)))
         self._tell_output(region, relay)
 
@@ -258,7 +267,7 @@ class Transport:
     def _receive(self, path: "Path", data: bytes) -> None:
         kind = messages.kind(data)
         if kind == messages.DATA:
-            self._open(data)
+            self._drop(self._open(data))
         elif kind == messages.COOKIE_REPLY or disco.is_disco(data) or (len(path) == 5 and not path[4] and stun.is_stun(data)):
             self._hand_up(path, data)
         elif kind:
@@ -269,8 +278,9 @@ class Transport:
     def _unwrap(self, path: "Path", data: bytes) -> None:
         inner = geneve.decode(data) if len(path) == 5 and not path[4] else None
         if inner is None or inner[1] == 0 or disco.is_disco(inner[3]) != (inner[0] == geneve.DISCO):
-            return self._drop("unknown")
-        self._receive(path[:4] + (inner[1],), inner[3])
+            self._drop("unknown")
+        else:
+            self._receive((path[0], path[1], path[2], path[3], inner[1]), inner[3])
 
     def _hand_up(self, path: "Path", data: bytes) -> None:
         if self._up(("datagram", path, data)):
@@ -284,56 +294,54 @@ class Transport:
         return True
 
     def _handshake(self, path: "Path", data: bytes) -> None:
-        if self._guard is None:
-            return self._drop("mac1")
-        reason, reply = self._guard.admit(path, data, self._clock())
-        if not reason:
-            return self._hand_up(path, data)
+        reason, reply = ("mac1", b"") if self._guard is None else self._guard.admit(path, data, self._clock())
         self._drop(reason)
         if reply:
             self._emit(path, reply)
+        elif not reason:
+            self._hand_up(path, data)
 
-    def _open(self, data: bytes) -> None:
+    def _open(self, data: bytes) -> str:
+        """Open a data message and deliver what is in it; the reason when it is dropped, else ""."""
         entry = self._sessions.get(messages.receiver_index(data))
         if entry is None:
-            return self._drop("index")
+            return "index"
         peer, session = entry
         counter = int.from_bytes(data[8:16], "little")
         if not session.window.fresh(counter):
-            return self._drop("replay")
+            return "replay"
         plaintext = self._crypto.open(session.receive_key, messages.nonce(counter), data[16:])
         if plaintext is None:
-            return self._drop("auth")
+            return "auth"
         session.window.mark(counter)
         if peer.next is session:
             self._promote(peer, session)
         self._edge(peer, RECEIVED)
-        if plaintext:
-            self._deliver(peer, plaintext)
+        return self._deliver(peer, plaintext) if plaintext else ""
 
     def _promote(self, peer: Peer, session: Session) -> None:
         self._forget(peer.install(session))
         self._events.append(("edge", peer.number, CONFIRMED))
         self._drain(peer)
 
-    def _deliver(self, peer: Peer, plaintext: bytes) -> None:
+    def _deliver(self, peer: Peer, plaintext: bytes) -> str:
         fields = ip.inspect(plaintext)
         if fields is None:
-            return self._drop("malformed")
+            return "malformed"
         if self._allowed.find(fields[2]) is not peer:
-            return self._drop("source")
+            return "source"
         peer.rx_packets += 1
         peer.rx_bytes += fields[0]
         reason = self._judge(fields)
-        if reason is not None:
-            return self._drop(reason)
-        if len(self._delivered) >= MAX_OUTPUT:
-            return self._drop("output")
-        self._delivered.append(plaintext[: fields[0]])
+        if not reason and len(self._delivered) >= MAX_OUTPUT:
+            reason = "output"
+        if not reason:
+            self._delivered.append(plaintext[: fields[0]])
+        return reason
 
-    def _judge(self, fields: "ip.Fields") -> "str | None":
+    def _judge(self, fields: "ip.Fields") -> str:
         unfit = filter.unfit(fields)
-        if unfit is not None:
+        if unfit:
             return unfit
         if self._local.find(fields[3]) is None:
             return "destination"
@@ -347,7 +355,7 @@ class Transport:
             self._events.append(("edge", peer.number, what))
 
     def _drop(self, reason: str, count: int = 1) -> None:
-        if count:
+        if reason and count:
             name = "drop_" + reason
             self._counters[name] = self._counters.get(name, 0) + count
 

@@ -45,9 +45,9 @@ def cookie_key(crypto: "Any", public: bytes) -> bytes:
 
 def add_macs(crypto: "Any", key: bytes, body: bytes, cookie: "bytes | None") -> bytes:
     """The handshake message `body` with mac1 under `key` (see mac1_key) and, when there is a cookie, mac2."""
-    body += crypto.blake2s(body, key, MAC_LENGTH)
-    mac2: bytes = NO_MAC if cookie is None else crypto.blake2s(body, cookie, MAC_LENGTH)
-    return b"".join((body, mac2))
+    mac1: bytes = crypto.blake2s(body, key, MAC_LENGTH)
+    mac2: bytes = NO_MAC if cookie is None else crypto.blake2s(body + mac1, cookie, MAC_LENGTH)
+    return body + mac1 + mac2
 
 
 def check_mac1(crypto: "Any", key: bytes, data: bytes) -> bool:
@@ -79,9 +79,8 @@ class CookieChecker:
     def reply(self, data: bytes, source: bytes, now: int) -> bytes:
         """The 64-byte cookie reply to the initiation or response `data` from `source`."""
         nonce = self._random(24)
-        sealed = self._crypto.xseal(self._key, nonce, self._cookie(source, now), data[-32:-16])
-        header: bytes = bytes((messages.COOKIE_REPLY, 0, 0, 0)) + data[4:8]
-        return header + nonce + sealed
+        sealed: bytes = self._crypto.xseal(self._key, nonce, self._cookie(source, now), data[-32:-16])
+        return bytes((messages.COOKIE_REPLY, 0, 0, 0)) + data[4:8] + nonce + sealed
 
 
 class CookieJar:
