@@ -27,7 +27,7 @@ def ed25519_verify(public: bytes, signature: bytes, message: bytes) -> bool:
         return False
     k = int.from_bytes(sha512(signature[:32] + public + message), "little") % L
     x, y = xform_extended_to_affine(_combination(s, k, key))
-    return y | (x & 1) << 255 == int.from_bytes(signature[:32], "little")
+    return bool(y | (x & 1) << 255 == int.from_bytes(signature[:32], "little"))
 
 
 def _point(encoded: bytes) -> "tuple[int, int, int, int] | None":
