@@ -54,6 +54,17 @@ def crypto_module(name):
     return importlib.import_module("skerry_shim.crypto")  # once it exists, it must import
 
 
+@pytest.fixture(autouse=True)
+def downloaded_vectors(request):
+    """What is not in the repository and a file needs: Wycheproof's sets."""
+    if "wycheproof" in request.node.name:
+        provider = load("wycheproof")
+        try:
+            os.environ["SKERRY_WYCHEPROOF"] = str(provider.directory())
+        except provider.Unavailable as error:
+            pytest.fail(str(error), pytrace=False)
+
+
 @pytest.mark.parametrize(("function", "crypto"), list(cases()))
 def test_cpython(function, crypto):
     function(*([crypto_module(crypto)] if crypto else []))

@@ -50,8 +50,7 @@ class Unavailable(Exception):
 
 
 def cache_directory():
-    base = os.environ.get("SKERRY_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "skerry")
-    return Path(base)
+    return Path(os.environ.get("SKERRY_CACHE") or Path.home() / ".cache" / "skerry")
 
 
 def interpreter():

@@ -8,7 +8,6 @@ import tempfile
 from pathlib import Path
 
 from skerry_micro import adapt_pure25519
-
 from tests.core.micropython import fetch
 
 ROOT = Path(__file__).resolve().parents[3]
