@@ -18,3 +18,30 @@ int shim_hkdf(uint8_t *out, size_t n, const uint8_t *chaining_key, const uint8_t
 int shim_ed25519_verify(const uint8_t *public_key, const uint8_t *signature, const uint8_t *message, size_t len);
 void shim_hsalsa20(uint8_t *out, const uint8_t *key, const uint8_t *in16);
 void shim_hchacha20(uint8_t *out, const uint8_t *key, const uint8_t *in16);
+
+/* tun.c: name has room for 16 bytes and holds the real name afterwards; the descriptor, or -errno */
+int shim_tun_open(char *name, int mtu);
+int shim_tun_offload(int fd, unsigned flags);
+
+/* The packet path: transport.c, apply.c, events.c, udp.c. Data is copied before a call returns. Paths are packed as in fifo.h. */
+typedef struct shim_transport shim_transport;
+shim_transport *shim_transport_new(void);
+void shim_transport_free(shim_transport *t);
+void shim_set_clock(shim_transport *t, int64_t ms); /* -1: the monotonic clock */
+int shim_apply(shim_transport *t, uint8_t *data, size_t len, char *error, size_t error_size); /* 1, or 0 and the sentence; data is wiped */
+void shim_send(shim_transport *t, const uint8_t *path, const uint8_t *data, size_t len);
+void shim_relay_in(shim_transport *t, uint32_t region, const uint8_t *data, size_t len);
+int64_t shim_relay_out(shim_transport *t, uint32_t region, uint8_t *out, size_t cap, size_t limit); /* bytes, or -needed */
+int64_t shim_poll(shim_transport *t, uint8_t *out, size_t cap); /* records; bytes, or -needed */
+int shim_peer_stats(shim_transport *t, uint64_t peer, uint64_t *out4); /* 0: no such peer */
+int shim_counters(shim_transport *t, uint64_t *out, int room); /* how many; the first is to_python */
+const char *shim_counter_name(int i);
+int shim_datagram(shim_transport *t, const uint8_t *path, const uint8_t *data, size_t len);
+int shim_packet(shim_transport *t, const uint8_t *data, size_t len); /* both: 0 without memory */
+int64_t shim_datagrams(shim_transport *t, uint8_t *out, size_t cap);
+int64_t shim_packets(shim_transport *t, uint8_t *out, size_t cap);
+void shim_attach_tun(shim_transport *t, int fd, int mtu); /* takes the descriptor over */
+int shim_bind(shim_transport *t, int uplink, int family, uint16_t port); /* the port, or -errno */
+int shim_start(shim_transport *t); /* 0, or -errno */
+void shim_stop(shim_transport *t);
+int shim_fileno(shim_transport *t);

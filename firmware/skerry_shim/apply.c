@@ -1,0 +1,478 @@
+/* Transactions: a list of changes, checked as a whole, then carried out as a whole under the write lock.
+ *
+ * Each change: u8 operation | u32 length | body, little-endian, as transport.py packs it:
+ *   1 identity      key 32                          7 session    peer u64, u8 slot (0 current, 1 next), local u32, remote u32,
+ *   2 addresses     n x prefix 18                                send key 32, receive key 32
+ *   3 local-routes  n x prefix 18                   8 expire     peer u64, local u32
+ *   4 peer          peer u64, key 32, n x prefix    9 arm        peer u64, u8 mask
+ *   5 remove        peer u64                       10 keepalive  peer u64
+ *   6 paths         peer u64, n x path 56          11 filter     rules of skerry_core.filter
+ *                                                  12 relay      region u32, u8 up
+ * The check runs over a draft: the state as it will be after the changes before. What can fail besides (ciphers, the filter's layout) is
+ * made during the check and kept in order in `made`. */
+#include <openssl/crypto.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "transport.h"
+
+enum { IDENTITY = 1, ADDRESSES, LOCAL_ROUTES, PEER, REMOVE, PATHS, SESSION, EXPIRE, ARM, KEEPALIVE, FILTER, RELAY, OPERATIONS };
+
+struct change {
+    int operation;
+    uint8_t *body;
+    size_t len;
+};
+
+struct draft {
+    transport *t;
+    struct map peers, keys, sessions; /* by number, key, index: mark() of the peer that has it, or GONE; nothing: as in t */
+    void **made;
+    size_t made_count, made_used, made_room;
+    char *error;
+    size_t error_size;
+};
+
+#define GONE ((void *)2)
+
+static void *mark(uint64_t peer)
+{
+    return (void *)(uintptr_t)(1 + 4 * peer);
+}
+
+static uint32_t get32(const uint8_t *p)
+{
+    uint32_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static uint64_t get64(const uint8_t *p)
+{
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+__attribute__((format(printf, 2, 3))) static int fail(struct draft *d, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(d->error, d->error_size, format, arguments);
+    va_end(arguments);
+    return 0;
+}
+
+/* -- the draft */
+
+static int has_peer(const struct draft *d, uint64_t id)
+{
+    void *drafted = map_get(&d->peers, id);
+    return drafted ? drafted != GONE : map_get(&d->t->peers, id) != NULL;
+}
+
+/* mark() of the peer that has the key, or NULL. */
+static void *key_owner(const struct draft *d, uint64_t key)
+{
+    void *drafted = map_get(&d->keys, key);
+    const struct peer *p = map_get(&d->t->keys, key);
+    return drafted ? (drafted == GONE ? NULL : drafted) : p ? mark(p->id) : NULL;
+}
+
+static void *index_owner(const struct draft *d, uint32_t local)
+{
+    void *drafted = map_get(&d->sessions, local);
+    const struct session *s = map_get(&d->t->sessions, local);
+    return drafted ? (drafted == GONE ? NULL : drafted) : s ? mark(s->peer->id) : NULL;
+}
+
+static void release_indices(struct draft *d, uint64_t id)
+{
+    const struct peer *p = map_get(&d->t->peers, id);
+    for (size_t i = 0; i < d->sessions.size; i++)
+        if (d->sessions.entries[i].value == mark(id))
+            d->sessions.entries[i].value = GONE;
+    if (!p)
+        return;
+    const struct session *slots[] = {p->previous, p->current, atomic_load(&p->next)};
+    for (int i = 0; i < 3; i++)
+        if (slots[i] && index_owner(d, slots[i]->local) == mark(id))
+            map_put(&d->sessions, slots[i]->local, GONE);
+}
+
+static void keep_made(struct draft *d, void *thing)
+{
+    if (d->made_count == d->made_room) {
+        d->made_room = d->made_room ? 2 * d->made_room : 8;
+        void **grown = alloc_or_abort(d->made_room * sizeof *grown);
+        if (d->made_count)
+            memcpy(grown, d->made, d->made_count * sizeof *grown);
+        free(d->made);
+        d->made = grown;
+    }
+    d->made[d->made_count++] = thing;
+}
+
+/* -- checks: 1, or 0 and the sentence */
+
+static int prefixes(struct draft *d, const char *name, uint8_t *at, size_t len)
+{
+    for (size_t i = 0; i + sizeof(struct prefix) <= len; i += sizeof(struct prefix)) {
+        struct prefix *p = (struct prefix *)(at + i);
+        if (!prefix_normalize(p))
+            return fail(d, "change %s: IPv%d prefix of %d bits", name, p->family, p->bits);
+    }
+    return len % sizeof(struct prefix) == 0 || fail(d, "change %s: %zu bytes of prefixes", name, len);
+}
+
+static int check_identity(struct draft *d, struct change *c)
+{
+    return c->len == 32 || fail(d, "change identity: %zu bytes, need 32", c->len);
+}
+
+static int check_addresses(struct draft *d, struct change *c)
+{
+    return prefixes(d, "addresses", c->body, c->len);
+}
+
+static int check_local_routes(struct draft *d, struct change *c)
+{
+    return prefixes(d, "local-routes", c->body, c->len);
+}
+
+static int check_peer(struct draft *d, struct change *c)
+{
+    uint64_t id = get64(c->body), key = get64(c->body + 8);
+    void *owner = key_owner(d, key);
+    const struct peer *p = map_get(&d->t->peers, id);
+    if (owner && owner != mark(id))
+        return fail(d, "change peer: %llu has the key of another peer", (unsigned long long)id);
+    if (has_peer(d, id) && !owner)
+        return fail(d, "change peer: %llu has another key; remove it first", (unsigned long long)id);
+    if (p && map_get(&d->peers, id) != GONE && memcmp(p->key, c->body + 8, 32))
+        return fail(d, "change peer: %llu has another key; remove it first", (unsigned long long)id);
+    map_put(&d->peers, id, mark(id));
+    map_put(&d->keys, key, mark(id));
+    return prefixes(d, "peer", c->body + 40, c->len - 40);
+}
+
+static int check_remove(struct draft *d, struct change *c)
+{
+    uint64_t id = get64(c->body);
+    for (size_t i = 0; i < d->keys.size; i++)
+        if (d->keys.entries[i].value == mark(id))
+            d->keys.entries[i].value = GONE;
+    const struct peer *p = map_get(&d->t->peers, id);
+    if (p && map_get(&d->peers, id) != GONE && key_owner(d, get64(p->key)) == mark(id))
+        map_put(&d->keys, get64(p->key), GONE);
+    release_indices(d, id);
+    map_put(&d->peers, id, GONE);
+    return 1;
+}
+
+static int check_paths(struct draft *d, struct change *c)
+{
+    size_t len = c->len - 8;
+    if (len % sizeof(struct path) || len / sizeof(struct path) > MAX_PATHS)
+        return fail(d, "change paths: %zu paths, at most %d", len / sizeof(struct path), MAX_PATHS);
+    for (size_t i = 0; i < len; i += sizeof(struct path))
+        if (c->body[8 + i] != 0 && c->body[8 + i] != 4 && c->body[8 + i] != 6)
+            return fail(d, "change paths: family %d, need 4 or 6", c->body[8 + i]);
+    return 1;
+}
+
+static int check_session(struct draft *d, struct change *c)
+{
+    uint32_t local = get32(c->body + 9);
+    if (c->body[8] > 1)
+        return fail(d, "change session: slot %d, need 0 or 1", c->body[8]);
+    if (index_owner(d, local))
+        return fail(d, "change session: index %u is in use", local);
+    struct session *s = session_new(local, get32(c->body + 13), c->body + 17, c->body + 49);
+    if (!s)
+        return fail(d, "change session: libcrypto gave no ChaCha20-Poly1305");
+    keep_made(d, s);
+    map_put(&d->sessions, local, mark(get64(c->body)));
+    return 1;
+}
+
+static int check_expire(struct draft *d, struct change *c)
+{
+    uint32_t local = get32(c->body + 8);
+    if (index_owner(d, local) == mark(get64(c->body)))
+        map_put(&d->sessions, local, GONE);
+    return 1;
+}
+
+static int check_arm(struct draft *d, struct change *c)
+{
+    return c->body[8] <= 7 || fail(d, "change arm: %d, need 0..7", c->body[8]);
+}
+
+static int check_nothing(struct draft *d, struct change *c)
+{
+    (void)d, (void)c;
+    return 1;
+}
+
+static int check_filter(struct draft *d, struct change *c)
+{
+    struct filter *f = filter_new(c->body, c->len);
+    if (!f)
+        return fail(d, "change filter: %zu bytes are not what skerry_core.filter.compile() gives", c->len);
+    keep_made(d, f);
+    return 1;
+}
+
+/* -- carrying out; d->made in the same order */
+
+static void do_identity(struct draft *d, struct change *c)
+{
+    cookie_identity(&d->t->cookies, c->body);
+}
+
+static void rebuild_local(transport *t)
+{
+    allowedips_free(&t->local);
+    for (size_t i = 0; i < t->address_count; i++)
+        allowedips_insert(&t->local, &t->addresses[i], t);
+    for (size_t i = 0; i < t->route_count; i++)
+        allowedips_insert(&t->local, &t->routes[i], t);
+}
+
+static void copy_prefixes(struct prefix **to, size_t *count, const uint8_t *from, size_t len)
+{
+    free(*to);
+    *count = len / sizeof **to;
+    *to = alloc_or_abort(len + 1);
+    memcpy(*to, from, len);
+}
+
+static void do_addresses(struct draft *d, struct change *c)
+{
+    copy_prefixes(&d->t->addresses, &d->t->address_count, c->body, c->len);
+    rebuild_local(d->t);
+}
+
+static void do_local_routes(struct draft *d, struct change *c)
+{
+    copy_prefixes(&d->t->routes, &d->t->route_count, c->body, c->len);
+    rebuild_local(d->t);
+}
+
+static struct peer *add_peer(transport *t, uint64_t id, const uint8_t *key)
+{
+    struct peer *p = alloc_or_abort(sizeof *p);
+    p->id = id;
+    memcpy(p->key, key, 32);
+    pthread_mutex_init(&p->lock, NULL);
+    atomic_init(&p->armed, EDGE_HANDSHAKE);
+    map_put(&t->peers, id, p);
+    map_put(&t->keys, get64(key), p);
+    return p;
+}
+
+static void release_prefixes(transport *t, struct peer *p)
+{
+    for (size_t i = 0; i < p->prefix_count; i++)
+        allowedips_remove(&t->allowed, &p->prefixes[i], p);
+}
+
+static void do_peer(struct draft *d, struct change *c)
+{
+    transport *t = d->t;
+    struct peer *p = map_get(&t->peers, get64(c->body));
+    if (!p)
+        p = add_peer(t, get64(c->body), c->body + 8);
+    release_prefixes(t, p);
+    copy_prefixes(&p->prefixes, &p->prefix_count, c->body + 40, c->len - 40);
+    for (size_t i = 0; i < p->prefix_count; i++)
+        allowedips_insert(&t->allowed, &p->prefixes[i], p);
+}
+
+static void forget_index(transport *t, const struct session *s)
+{
+    if (s && map_get(&t->sessions, s->local) == s)
+        map_remove(&t->sessions, s->local);
+}
+
+static void do_remove(struct draft *d, struct change *c)
+{
+    transport *t = d->t;
+    struct peer *p = map_get(&t->peers, get64(c->body));
+    release_prefixes(t, p);
+    forget_index(t, p->previous);
+    forget_index(t, p->current);
+    forget_index(t, atomic_load(&p->next));
+    map_remove(&t->peers, p->id);
+    map_remove(&t->keys, get64(p->key));
+    events_forget_peer(t, p->id);
+    for (size_t i = 0; i < p->queue.count; i++)
+        drop(t, DROP_queue);
+    peer_free(p);
+}
+
+/* Sessions that fell out of their slots; the write lock is held, so nobody uses them any more. */
+static void sweep(transport *t)
+{
+    for (struct session *s = t->retired, *next; s; s = next) {
+        next = s->next_retired;
+        forget_index(t, s);
+        session_free(s);
+    }
+    t->retired = NULL;
+}
+
+static void do_paths(struct draft *d, struct change *c)
+{
+    struct outbox o = {.t = d->t};
+    struct peer *p = map_get(&d->t->peers, get64(c->body));
+    p->path_count = (int)((c->len - 8) / sizeof(struct path));
+    memcpy(p->paths, c->body + 8, c->len - 8);
+    peer_drain(&o, p);
+    outbox_flush(&o);
+}
+
+static void do_session(struct draft *d, struct change *c)
+{
+    struct outbox o = {.t = d->t};
+    struct session *s = d->made[d->made_used++];
+    struct peer *p = map_get(&d->t->peers, get64(c->body));
+    sweep(d->t); /* an index let go by a change before this one may come back here */
+    map_put(&d->t->sessions, s->local, s);
+    peer_install(&o, p, s, c->body[8]);
+    outbox_flush(&o);
+}
+
+static void do_expire(struct draft *d, struct change *c)
+{
+    struct session *s = map_get(&d->t->sessions, get32(c->body + 8));
+    if (s && s->peer->id == get64(c->body)) {
+        peer_expire(d->t, s->peer, s);
+        sweep(d->t);
+    }
+}
+
+static void do_arm(struct draft *d, struct change *c)
+{
+    peer_arm(d->t, map_get(&d->t->peers, get64(c->body)), c->body[8]);
+}
+
+static void do_keepalive(struct draft *d, struct change *c)
+{
+    struct outbox o = {.t = d->t};
+    peer_keepalive(&o, map_get(&d->t->peers, get64(c->body)));
+    outbox_flush(&o);
+}
+
+static void do_filter(struct draft *d, struct change *c)
+{
+    (void)c;
+    filter_free(d->t->filter);
+    d->t->filter = d->made[d->made_used++];
+}
+
+static void do_relay(struct draft *d, struct change *c)
+{
+    uint32_t region = get32(c->body);
+    struct relay *r = map_get(&d->t->relays, region);
+    if (c->body[4]) {
+        transport_relay(d->t, region)->up = 1;
+    } else if (r) {
+        map_remove(&d->t->relays, region);
+        relay_reset(r);
+        free(r);
+    }
+}
+
+static const struct operation {
+    const char *name;
+    size_t least; /* bytes of body */
+    size_t most;  /* 0: any */
+    int needs_peer;
+    int (*check)(struct draft *, struct change *);
+    void (*carry_out)(struct draft *, struct change *);
+} OPERATION[OPERATIONS] = {
+    [IDENTITY] = {"identity", 32, 32, 0, check_identity, do_identity},
+    [ADDRESSES] = {"addresses", 0, 0, 0, check_addresses, do_addresses},
+    [LOCAL_ROUTES] = {"local-routes", 0, 0, 0, check_local_routes, do_local_routes},
+    [PEER] = {"peer", 40, 0, 0, check_peer, do_peer},
+    [REMOVE] = {"remove", 8, 8, 1, check_remove, do_remove},
+    [PATHS] = {"paths", 8, 0, 1, check_paths, do_paths},
+    [SESSION] = {"session", 81, 81, 1, check_session, do_session},
+    [EXPIRE] = {"expire", 12, 12, 1, check_expire, do_expire},
+    [ARM] = {"arm", 9, 9, 1, check_arm, do_arm},
+    [KEEPALIVE] = {"keepalive", 8, 8, 1, check_nothing, do_keepalive},
+    [FILTER] = {"filter", 0, 0, 0, check_filter, do_filter},
+    [RELAY] = {"relay", 5, 5, 0, check_nothing, do_relay},
+};
+
+static int check(struct draft *d, struct change *c)
+{
+    const struct operation *o = &OPERATION[c->operation];
+    if (c->len < o->least || (o->most && c->len > o->most))
+        return fail(d, "change %s: %zu bytes, need %zu", o->name, c->len, o->least);
+    if (o->needs_peer && !has_peer(d, get64(c->body)))
+        return fail(d, "change %s: no peer %llu", o->name, (unsigned long long)get64(c->body));
+    return o->check(d, c);
+}
+
+/* The change at *at, which moves behind it; 1, 0 at the end, -1 when the buffer is cut short. */
+static int next_change(struct change *c, uint8_t **at, uint8_t *end)
+{
+    if (*at == end)
+        return 0;
+    if (end - *at < 5 || (*at)[0] == 0 || (*at)[0] >= OPERATIONS)
+        return -1;
+    *c = (struct change){(*at)[0], *at + 5, get32(*at + 1)};
+    if (c->len > (size_t)(end - c->body))
+        return -1;
+    *at = c->body + c->len;
+    return 1;
+}
+
+/* What was made for the changes before the one that failed. */
+static void free_made(struct draft *d, uint8_t *data, size_t len)
+{
+    struct change c;
+    uint8_t *at = data;
+    for (size_t used = 0; used < d->made_count && next_change(&c, &at, data + len) > 0;)
+        if (c.operation == SESSION)
+            session_free(d->made[used++]);
+        else if (c.operation == FILTER)
+            filter_free(d->made[used++]);
+}
+
+static int check_all(struct draft *d, uint8_t *data, size_t len)
+{
+    struct change c;
+    int more, ok = 1;
+    uint8_t *at = data;
+    while (ok && (more = next_change(&c, &at, data + len)) != 0)
+        ok = more > 0 ? check(d, &c) : fail(d, "transaction cut short at byte %td", at - data);
+    if (!ok)
+        free_made(d, data, len);
+    return ok;
+}
+
+int shim_apply(transport *t, uint8_t *data, size_t len, char *error, size_t error_size)
+{
+    struct draft d = {.t = t, .error = error, .error_size = error_size};
+    struct change c;
+    uint8_t *at = data;
+    pthread_rwlock_wrlock(&t->table);
+    sweep(t);
+    int ok = check_all(&d, data, len);
+    while (ok && next_change(&c, &at, data + len) > 0)
+        OPERATION[c.operation].carry_out(&d, &c);
+    sweep(t);
+    pthread_rwlock_unlock(&t->table);
+    map_free(&d.peers);
+    map_free(&d.keys);
+    map_free(&d.sessions);
+    free(d.made);
+    OPENSSL_cleanse(data, len); /* there were keys in it */
+    return ok;
+}

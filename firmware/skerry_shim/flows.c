@@ -1,0 +1,75 @@
+/* Outbound UDP and SCTP flows (protocol, both addresses, both ports) in two generations of 256: a full new one becomes the old one, and a
+ * flow met in the old one moves to the new one. So the newest 256 to 512 are remembered in constant space and constant time. */
+#include "flows.h"
+
+#include <string.h>
+
+void flows_init(struct flows *f)
+{
+    memset(f, 0, sizeof *f);
+    pthread_mutex_init(&f->lock, NULL);
+}
+
+static void make(struct flow *key, const struct packet *p, int outbound)
+{
+    size_t width = p->family == 4 ? 4 : 16;
+    memset(key, 0, sizeof *key);
+    key->used = 1;
+    key->family = (uint8_t)p->family;
+    key->protocol = p->protocol;
+    key->local_port = outbound ? p->source_port : p->destination_port;
+    key->remote_port = outbound ? p->destination_port : p->source_port;
+    memcpy(key->local, outbound ? p->source : p->destination, width);
+    memcpy(key->remote, outbound ? p->destination : p->source, width);
+}
+
+/* The slot that holds the key or is free for it; a generation is never more than half full. */
+static struct flow *slot(struct flow *table, const struct flow *key)
+{
+    const uint8_t *bytes = (const uint8_t *)key;
+    uint32_t hash = 2166136261u;
+    for (size_t i = 0; i < sizeof *key; i++)
+        hash = (hash ^ bytes[i]) * 16777619u;
+    hash ^= hash >> 15;
+    for (;; hash++) {
+        struct flow *s = &table[hash % FLOW_SLOTS];
+        if (!s->used || !memcmp(s, key, sizeof *key))
+            return s;
+    }
+}
+
+static void remember(struct flows *f, const struct flow *key)
+{
+    struct flow *s = slot(f->generation[f->newest], key);
+    if (s->used)
+        return;
+    if (f->count == FLOW_GENERATION) {
+        f->newest ^= 1;
+        f->count = 0;
+        memset(f->generation[f->newest], 0, sizeof f->generation[0]);
+        s = slot(f->generation[f->newest], key);
+    }
+    *s = *key;
+    f->count++;
+}
+
+void flows_outbound(struct flows *f, const struct packet *p)
+{
+    struct flow key;
+    make(&key, p, 1);
+    pthread_mutex_lock(&f->lock);
+    remember(f, &key);
+    pthread_mutex_unlock(&f->lock);
+}
+
+int flows_reply(struct flows *f, const struct packet *p)
+{
+    struct flow key;
+    make(&key, p, 0);
+    pthread_mutex_lock(&f->lock);
+    int found = slot(f->generation[f->newest], &key)->used || slot(f->generation[f->newest ^ 1], &key)->used;
+    if (found)
+        remember(f, &key);
+    pthread_mutex_unlock(&f->lock);
+    return found;
+}

@@ -1,0 +1,165 @@
+/* A datagram from a socket or a relay: told apart, checked, and opened or handed up.
+ *
+ * In this order: WireGuard (type 1-4, three zero bytes, a length that fits), disco (magic 54 53 f0 9f 92 ac), STUN (magic cookie 2112a442 at
+ * 4), Geneve (version 0, no options, protocol 7a11 or 7a12; stripped, its network id becomes part of the path). Data messages are opened
+ * here; handshake messages pass MAC1 and under load the cookie, and go up with disco and STUN. It answers nothing but with cookies. */
+#include <string.h>
+
+#include "transport.h"
+
+static uint64_t get_le(const uint8_t *p, int bytes)
+{
+    uint64_t v = 0;
+    for (int i = 0; i < bytes; i++)
+        v |= (uint64_t)p[i] << (8 * i);
+    return v;
+}
+
+/* Open in place: 1, or 0 and the drop counted. */
+static int open_message(transport *t, struct session *s, uint8_t *data, size_t len, uint64_t counter)
+{
+    uint8_t nonce[12] = {0};
+    enum drop why = DROP_COUNT;
+    memcpy(nonce + 4, data + 8, 8);
+    pthread_mutex_lock(&s->receive_lock);
+    if (!s->receive)
+        why = DROP_index;
+    else if (!replay_fresh(&s->replay, counter))
+        why = DROP_replay;
+    else if (aead_open(s->receive, data + DATA_HEADER, nonce, data + DATA_HEADER, len - DATA_HEADER, NULL, 0) != 1)
+        why = DROP_auth;
+    else
+        replay_accept(&s->replay, counter);
+    pthread_mutex_unlock(&s->receive_lock);
+    if (why != DROP_COUNT)
+        drop(t, why);
+    return why == DROP_COUNT;
+}
+
+static enum drop verdict_drop(enum verdict v)
+{
+    static const enum drop names[] = {
+        [FILTER_MULTICAST] = DROP_multicast, [FILTER_LINK_LOCAL] = DROP_link_local,
+        [FILTER_DESTINATION] = DROP_destination, [FILTER_TSMP] = DROP_tsmp,           [FILTER_REFUSED] = DROP_filter,
+    };
+    return names[v];
+}
+
+static void deliver(transport *t, struct peer *peer, const uint8_t *data, size_t len)
+{
+    struct packet p;
+    if (!packet_inspect(&p, data, len)) {
+        drop(t, DROP_malformed);
+        return;
+    }
+    if (allowedips_lookup(&t->allowed, p.family, p.source) != peer) {
+        drop(t, DROP_source);
+        return;
+    }
+    atomic_fetch_add_explicit(&peer->rx_bytes, p.length, memory_order_relaxed);
+    atomic_fetch_add_explicit(&peer->rx_packets, 1, memory_order_relaxed);
+    enum verdict v = filter_inbound(t->filter, &t->local, &t->flows, &p);
+    if (v == FILTER_ACCEPT)
+        tun_deliver(t, data, p.length);
+    else
+        drop(t, verdict_drop(v));
+}
+
+static void data_message(struct outbox *o, uint8_t *data, size_t len)
+{
+    transport *t = o->t;
+    struct session *s = map_get(&t->sessions, get_le(data + 4, 4));
+    uint64_t counter = get_le(data + 8, 8);
+    if (!s || counter >= REJECT_AFTER_MESSAGES) {
+        drop(t, DROP_index);
+        return;
+    }
+    if (!open_message(t, s, data, len, counter))
+        return;
+    session_received(o, s);
+    if (len > DATA_OVERHEAD)
+        deliver(t, s->peer, data + DATA_HEADER, len - DATA_OVERHEAD);
+}
+
+static void handshake_message(struct outbox *o, const struct path *from, const uint8_t *data, size_t len)
+{
+    uint8_t reply[COOKIE_REPLY_SIZE];
+    enum cookie_verdict v = cookie_check(&o->t->cookies, data, len, from, now_ms(o->t));
+    if (v == COOKIE_PASS) {
+        raise_datagram(o->t, from, data, len);
+    } else if (v == COOKIE_BAD_MAC1) {
+        drop(o->t, DROP_mac1);
+    } else {
+        drop(o->t, DROP_cookie);
+        if (cookie_reply(&o->t->cookies, reply, data, len, from)) {
+            outbox_add(o, from, reply, sizeof reply);
+            outbox_flush(o); /* before the reply's memory goes */
+        }
+    }
+}
+
+static int is_disco(const uint8_t *d, size_t len)
+{
+    return len >= 6 + 32 + 24 + 16 + 2 && !memcmp(d, "TS\xf0\x9f\x92\xac", 6);
+}
+
+static int is_stun(const uint8_t *d, size_t len)
+{
+    return len >= 20 && d[0] < 0x40 && d[1] == 1 && !memcmp(d + 4, "\x21\x12\xa4\x42", 4);
+}
+
+static int is_geneve(const uint8_t *d, size_t len)
+{
+    return len >= 8 && d[0] == 0 && (d[1] & 0x7f) == 0 && d[2] == 0x7a && (d[3] == 0x11 || d[3] == 0x12) && d[7] == 0;
+}
+
+/* The type of a WireGuard message whose length fits it, else 0. */
+static int wireguard_type(const uint8_t *d, size_t len)
+{
+    static const size_t sizes[] = {0, INITIATION_SIZE, RESPONSE_SIZE, COOKIE_REPLY_SIZE};
+    if (len < DATA_OVERHEAD || d[1] || d[2] || d[3] || d[0] > 4)
+        return 0;
+    return d[0] == 4 || sizes[d[0]] == len ? d[0] : 0;
+}
+
+static void unwrap(struct outbox *o, const struct path *from, uint8_t *data, size_t len)
+{
+    struct path inner = *from;
+    if (from->family && from->id == 0 && is_geneve(data, len)) {
+        inner.id = (uint32_t)data[4] << 16 | (uint32_t)data[5] << 8 | data[6];
+        if (inner.id && is_disco(data + 8, len - 8) == (data[3] == 0x11)) {
+            inbound_datagram(o, &inner, data + 8, len - 8); /* once: the path has an id now */
+            return;
+        }
+    }
+    drop(o->t, DROP_unknown);
+}
+
+void inbound_datagram(struct outbox *o, const struct path *from, uint8_t *data, size_t len)
+{
+    int type = wireguard_type(data, len);
+    if (type == 4)
+        data_message(o, data, len);
+    else if (type == 3 || is_disco(data, len) || (from->family && from->id == 0 && is_stun(data, len)))
+        raise_datagram(o->t, from, data, len);
+    else if (type)
+        handshake_message(o, from, data, len);
+    else
+        unwrap(o, from, data, len);
+}
+
+void inbound_relay_frame(void *context, struct relay *r, uint8_t type, uint8_t *payload, size_t len)
+{
+    struct outbox *o = context;
+    if (type != RELAY_RECV_PACKET) {
+        raise_frame(o->t, r->region, type, payload, len);
+        return;
+    }
+    if (len < RELAY_KEY) {
+        drop(o->t, DROP_malformed);
+        return;
+    }
+    struct path from = {.family = 0, .id = r->region};
+    memcpy(from.key, payload, RELAY_KEY);
+    inbound_datagram(o, &from, payload + RELAY_KEY, len - RELAY_KEY);
+}

@@ -1,0 +1,24 @@
+/* A packet from TUN to its peer: whose destination it is, the flow remembered for the filter, then sealed and sent, or kept for a session. */
+#include "transport.h"
+
+void outbound_packet(struct outbox *o, uint8_t *data, size_t len)
+{
+    struct packet p;
+    if (!packet_inspect(&p, data, len)) {
+        drop(o->t, DROP_malformed);
+        return;
+    }
+    enum verdict v = filter_unfit(&p);
+    if (v != FILTER_ACCEPT) {
+        drop(o->t, v == FILTER_MULTICAST ? DROP_multicast : DROP_link_local);
+        return;
+    }
+    struct peer *peer = allowedips_lookup(&o->t->allowed, p.family, p.destination);
+    if (!peer) {
+        drop(o->t, DROP_no_route);
+        return;
+    }
+    if (!p.later_fragment && (p.protocol == PROTO_UDP || p.protocol == PROTO_SCTP))
+        flows_outbound(&o->t->flows, &p);
+    peer_send(o, peer, data, p.length);
+}

@@ -1,0 +1,102 @@
+/* Two threads: one reads TUN and sends, one reads the UDP sockets and delivers. Both sleep in poll/epoll beside the stop eventfd; signals
+ * stay with Python's main thread. Without TUN only the second one runs. */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "transport.h"
+
+enum { STOP_SLOT = 0xffff };
+
+static void *tun_thread(void *context)
+{
+    transport *t = context;
+    uint8_t *buffers = malloc((size_t)BATCH * SLOT); /* touched only as far as packets reach */
+    struct pollfd fds[2] = {{.fd = t->tun_fd, .events = POLLIN}, {.fd = t->stop_fd, .events = POLLIN}};
+    while (buffers) {
+        if (poll(fds, 2, -1) < 0 && errno != EINTR)
+            break;
+        if (fds[1].revents || (fds[0].revents & (POLLERR | POLLHUP | POLLNVAL)))
+            break;
+        if (fds[0].revents && !tun_read_batch(t, buffers))
+            break; /* the device is gone */
+    }
+    free(buffers);
+    return NULL;
+}
+
+static void *udp_thread(void *context)
+{
+    transport *t = context;
+    uint8_t *buffers = malloc((size_t)BATCH * SLOT);
+    struct epoll_event events[MAX_SOCKETS + 1];
+    for (int running = buffers != NULL; running;) {
+        int count = epoll_wait(t->epoll_fd, events, MAX_SOCKETS + 1, -1);
+        if (count < 0 && errno != EINTR)
+            break;
+        for (int i = 0; i < count; i++)
+            if (events[i].data.u32 == STOP_SLOT)
+                running = 0;
+            else
+                udp_receive(t, (int)events[i].data.u32, buffers);
+    }
+    free(buffers);
+    return NULL;
+}
+
+static int spawn(transport *t, pthread_t *thread, void *(*run)(void *))
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(thread, NULL, run, t);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error;
+}
+
+static void drain_stop(transport *t)
+{
+    uint64_t value;
+    if (read(t->stop_fd, &value, sizeof value) < 0) {
+        /* it was not set */
+    }
+}
+
+int shim_start(shim_transport *t)
+{
+    struct epoll_event stop = {.events = EPOLLIN, .data.u32 = STOP_SLOT};
+    if (t->started)
+        return 0;
+    if (epoll_ctl(t->epoll_fd, EPOLL_CTL_ADD, t->stop_fd, &stop) < 0 && errno != EEXIST)
+        return -errno;
+    int error = spawn(t, &t->threads[1], udp_thread);
+    if (error)
+        return -error;
+    t->started = 1;
+    t->tun_running = 0;
+    if (t->tun_fd >= 0) {
+        error = spawn(t, &t->threads[0], tun_thread);
+        t->tun_running = error == 0;
+    }
+    if (error)
+        shim_stop(t);
+    return -error;
+}
+
+void shim_stop(shim_transport *t)
+{
+    static const uint64_t one = 1;
+    if (!t->started)
+        return;
+    if (write(t->stop_fd, &one, sizeof one) < 0) {
+        /* full means set */
+    }
+    pthread_join(t->threads[1], NULL);
+    if (t->tun_running)
+        pthread_join(t->threads[0], NULL);
+    t->tun_running = t->started = 0;
+    drain_stop(t);
+}

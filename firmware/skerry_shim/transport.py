@@ -1,0 +1,194 @@
+"""The packet path in C behind the transport interface of ARCHITECTURE.md; skerry_core.transport documents what that leaves open.
+
+Python sees transactions, control datagrams and edges; packets of sessions go from TUN to the sockets and back without it. Differences from the
+Python transport: at most 16 paths a peer; `poll` also bounds its bytes (8 MiB); reasons `drop_send` (a socket refused, or none is bound for
+the path) and `drop_tun` (the device refused). Not thread-safe in `close`; the other calls may come from any thread.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from skerry_core.errors import LocalError
+
+from . import changes as _changes
+from . import tun as _tun
+from ._shim import ffi as _ffi
+from ._shim import lib as _lib
+
+Path = tuple[Any, ...]
+
+_BUFFER = 72 * 1024
+_FRAME_LIMIT = 65536 + 64
+_EVENTS = 4096
+_DATAGRAM, _FRAME, _BAD_RELAY, _EDGE, _RELAY_OUT = 1, 2, 3, 4, 5
+
+
+class Transport:
+    """See ARCHITECTURE.md, "The transport interface"."""
+
+    def __init__(self, crypto: Any = None, random: Callable[[int], bytes] | None = None, clock: Callable[[], int] | None = None) -> None:
+        """`crypto` and `random` are ignored: C has its own. `clock` gives milliseconds for the rate of handshakes and the age of cookies
+        until start(), and in its place stands the monotonic clock from there on. LocalError when the process has no descriptors left."""
+        handle = _lib.shim_transport_new()
+        if handle == _ffi.NULL:
+            raise LocalError("packet path: no memory or no file descriptors left")
+        self._handle = _ffi.gc(handle, _lib.shim_transport_free)
+        self._clock = clock
+        self._buffer = bytearray(_BUFFER)
+
+    def __repr__(self) -> str:
+        return "<skerry_shim.transport.Transport>"
+
+    def close(self) -> None:
+        """Stop the threads, wipe the keys and close the device and the sockets; the object is of no use afterwards."""
+        if self._handle is not None:
+            _ffi.release(self._handle)
+            self._handle = None
+
+    def _live(self) -> Any:
+        if self._handle is None:
+            raise LocalError("packet path: used after close()")
+        return self._handle
+
+    def _tick(self) -> Any:
+        handle = self._live()
+        if self._clock is not None:
+            _lib.shim_set_clock(handle, self._clock())
+        return handle
+
+    # -- decisions in
+
+    def apply(self, changes: list[tuple[Any, ...]]) -> None:
+        """Carry out all changes in order, or none of them (LocalError)."""
+        data = _changes.pack(changes)
+        error = _ffi.new("char[256]")
+        with _ffi.from_buffer(data, require_writable=True) as view:
+            done = _lib.shim_apply(self._live(), _ffi.cast("uint8_t *", view), len(data), error, 256)
+        if not done:
+            raise LocalError(_ffi.string(error).decode())
+
+    def send(self, path: Path, data: bytes) -> None:
+        """A control datagram out on a path; LocalError for a path that is not well-formed."""
+        _lib.shim_send(self._live(), _changes.pack_path(path), data, len(data))
+
+    def relay_in(self, region: int, data: bytes) -> None:
+        """Bytes of a relay's stream, in any cut."""
+        _lib.shim_relay_in(self._tick(), region, bytes(data), len(data))
+
+    # -- what happened, out
+
+    def _take(self, function: Any) -> bytes:
+        """Records of one call; a record larger than the buffer gets a larger one for this time."""
+        done = int(function(self._live(), _ffi.from_buffer(self._buffer), len(self._buffer)))
+        if done >= 0:
+            return bytes(self._buffer[:done])
+        larger = bytearray(-done)
+        done = int(function(self._live(), _ffi.from_buffer(larger), len(larger)))
+        return bytes(larger[: max(done, 0)])
+
+    def poll(self) -> list[tuple[Any, ...]]:
+        """Events since the last call, in order, some thousands at most; fileno() stays readable while there are more."""
+        events: list[tuple[Any, ...]] = []
+        while len(events) < _EVENTS:
+            data = self._take(_lib.shim_poll)
+            if not data:
+                break
+            events.extend(_event(record) for record in _changes.records(data))
+        return events
+
+    def relay_out(self, region: int, limit: int = 65536) -> bytes:
+        """Whole frames for a relay's stream, `limit` bytes at most (a longer first frame goes alone); when more wait, another
+        "relay-out" event follows."""
+        buffer = bytearray(max(limit, _FRAME_LIMIT))
+        done = int(_lib.shim_relay_out(self._live(), region, _ffi.from_buffer(buffer), len(buffer), limit))
+        return bytes(buffer[:done])
+
+    def fileno(self) -> int:
+        """A descriptor that is readable while poll() has something."""
+        return int(_lib.shim_fileno(self._live()))
+
+    # -- numbers
+
+    def peer_stats(self, number: int) -> dict[str, int]:
+        """tx_bytes, rx_bytes, tx_packets, rx_packets of payload; LocalError for an unknown peer."""
+        out = _ffi.new("uint64_t[4]")
+        if not isinstance(number, int) or number < 0 or not _lib.shim_peer_stats(self._live(), number, out):
+            raise LocalError(f"statistics: no peer {number!r}")
+        return dict(zip(("tx_bytes", "rx_bytes", "tx_packets", "rx_packets"), out, strict=True))
+
+    def counters(self) -> dict[str, int]:
+        """to_python and drop_<reason>; a reason that never occurred is left out."""
+        out = _ffi.new("uint64_t[64]")
+        count = _lib.shim_counters(self._live(), out, 64)
+        named = {_ffi.string(_lib.shim_counter_name(i)).decode(): int(out[i]) for i in range(count)}
+        return {name: value for name, value in named.items() if value or name == "to_python"}
+
+    # -- without sockets and TUN
+
+    def datagram(self, path: Path, data: bytes) -> None:
+        """A UDP datagram from the network; `path` has network id 0."""
+        if len(path) != 5 or path[4]:
+            raise LocalError(f"datagram: path {path!r}, need a UDP path without network id")
+        _lib.shim_datagram(self._tick(), _changes.pack_path(path), bytes(data), len(data))
+
+    def packet(self, data: bytes) -> None:
+        """A packet from the operating system, to be sealed for the peer it is for."""
+        _lib.shim_packet(self._live(), bytes(data), len(data))
+
+    def datagrams(self) -> list[tuple[Path, bytes]]:
+        """(path, wire bytes) that would have been sent since the last call."""
+        out: list[tuple[Path, bytes]] = []
+        while data := self._take(_lib.shim_datagrams):
+            out.extend((_changes.unpack_path(record[4]), record[5]) for record in _changes.records(data))
+        return out
+
+    def packets(self) -> list[bytes]:
+        """Packets for the operating system since the last call."""
+        out: list[bytes] = []
+        while data := self._take(_lib.shim_packets):
+            out.extend(record[5] for record in _changes.records(data))
+        return out
+
+    # -- the real thing
+
+    def open_tun(self, name: str, mtu: int) -> str:
+        """Open the device before start(); the real name. LocalError says what is missing."""
+        real, fd = _tun.open_tun(name, mtu)
+        _lib.shim_attach_tun(self._live(), fd, mtu)
+        return real
+
+    def bind(self, uplink: int, family: int, port: int) -> int:
+        """Bind the UDP socket of an uplink and family (4 or 6), in place of the one it had; the port. LocalError when it is taken."""
+        if not 0 <= uplink <= 255 or family not in (4, 6) or not 0 <= port <= 65535:
+            raise LocalError(f"bind: uplink {uplink!r}, family {family!r}, port {port!r}: need 0..255, 4 or 6, 0..65535")
+        result = int(_lib.shim_bind(self._live(), uplink, family, port))
+        if result < 0:
+            raise LocalError(f"UDP port {port} (IPv{family}, uplink {uplink}): {os.strerror(-result)}; choose another port, or 0 for any")
+        return result
+
+    def start(self) -> None:
+        """Start the threads; LocalError when the system refuses."""
+        self._clock = None
+        _lib.shim_set_clock(self._live(), -1)
+        result = int(_lib.shim_start(self._live()))
+        if result < 0:
+            raise LocalError(f"packet path: cannot start its threads: {os.strerror(-result)}")
+
+    def stop(self) -> None:
+        """Stop the threads; the device, the sockets and all state stay."""
+        if self._handle is not None:
+            _lib.shim_stop(self._handle)
+
+
+def _event(record: tuple[int, int, int, int, bytes, bytes]) -> tuple[Any, ...]:
+    kind, code, region, peer, path, data = record
+    if kind == _DATAGRAM:
+        return ("datagram", _changes.unpack_path(path), data)
+    if kind == _FRAME:
+        return ("frame", region, code, data)
+    if kind == _EDGE:
+        return ("edge", peer, code)
+    if kind == _RELAY_OUT:
+        return ("relay-out", region)
+    return ("bad-relay", region, data.decode())
