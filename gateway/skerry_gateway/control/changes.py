@@ -1,0 +1,190 @@
+"""The network as it changes: one way from a decision to everybody who must know of it.
+
+A store transaction, then `commit` with the new rows: memory follows, a new policy snapshot is compiled, keys that lost access are
+reported to `on_withdraw`, streams that see the change are marked, and messages made. Key expiry and the end of ephemeral nodes, which
+nobody asks for, are here too. Wall time is the start's plus what has passed on the monotonic clock, corrected by clock().
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from skerry_core.tailcfg.keys import encode_key
+from skerry_gateway import policy
+from skerry_gateway.identity import Identity
+from skerry_gateway.store import Node, Store, queries
+
+from .hostinfo import Live
+from .maps import Maps, subnets_differ
+from .members import Members
+from .refused import AdminError
+from .session import Session
+from .timers import Timers
+
+EPHEMERAL_MS = 30 * 60_000  # an ephemeral node is removed when it was away this long
+GRACE_MS = 10_000  # a dropped stream counts as offline after this
+_SURE = 2  # expiry timers fire this late, so that the key has expired by then
+
+
+class Changes:
+    """The state of one network and its changes. `random(n)` gives n random bytes."""
+
+    def __init__(self, store: Store, random: Callable[[int], bytes], derp_map: dict[str, Any], now: int, wall_ms: int, suffix: str | None) -> None:
+        self.store, self._random = store, random
+        self._started, self._started_ms, self._last_now = now, wall_ms, now
+        self.members = Members(store, wall_ms, suffix or "skerry.internal")
+        self.identity = Identity(store, self.members.network.id, random)
+        self.live: dict[int, Live] = {node_id: Live() for node_id in self.members.nodes}
+        self.maps = Maps(self.members, self.live, derp_map)
+        self._ready: dict[Session, None] = {}
+        self._timers = Timers()
+        self._listeners: list[Callable[[bytes], None]] = []
+        self._armed: int | None = None  # when the next key expiry is looked at
+        if suffix is not None and suffix != self.members.network.suffix:
+            self.configure("serve", now, suffix=suffix)
+        for node in self.members.nodes.values():
+            if node.ephemeral:
+                self._timers.add(now + EPHEMERAL_MS, self._drop_ephemeral, node.id)
+        self._arm_expiry(now)
+
+    def wall(self, now: int) -> int:
+        return self._started_ms + now - self._started
+
+    def clock(self, wall_ms: int, now: int) -> None:
+        """The wall clock was set: `wall_ms` is right at `now`."""
+        self._started, self._started_ms = now, wall_ms
+        self._expire(now)
+
+    def relay_allowed(self, node_key: bytes) -> bool:
+        """Whether the relay may serve that key: its node takes part."""
+        return self.members.allowed(node_key)
+
+    def on_withdraw(self, callback: Callable[[bytes], None]) -> None:
+        """Call `callback(node_key)` as soon as a key loses access (removal, expiry, logout, a new key)."""
+        self._listeners.append(callback)
+
+    # settings
+
+    def set_derp_map(self, derp_map: dict[str, Any], now: int) -> None:
+        """Every node is told when it differs."""
+        if derp_map != self.maps.derp_map:
+            self.maps.derp_map = derp_map
+            self.maps.everything()
+            self.flush(now)
+
+    def configure(self, actor: str, now: int, **values: Any) -> None:
+        """Change the network's settings (suffix, approval, key_expiry_ms, url)."""
+        network, wall = self.members.network, self.wall(now)
+        with self.store.write() as c:
+            queries.update_network(c, network.id, **values)
+            queries.record(c, network.id, wall, actor, "network set", values)
+            changed = queries.network(c)
+        assert changed is not None
+        self.members.network = changed
+        self.maps.everything()
+        self.flush(now)
+
+    def set_policy(self, text: str, actor: str, now: int) -> int:
+        """Store a policy and put it in force; its version. PolicyError: nothing changed."""
+        parsed = policy.parse(text)
+        network, wall = self.members.network, self.wall(now)
+        with self.store.write() as c:
+            version = queries.create_policy(c, network.id, text, actor, wall)
+            queries.record(c, network.id, wall, actor, "policy set", {"version": version})
+        self.members.policy = parsed
+        self.members.recompile(wall)
+        self.maps.everything()
+        self.flush(now)
+        return version
+
+    def reload_users(self, now: int) -> None:
+        """Users changed in the store."""
+        with self.store.read() as c:
+            self.members.users = {user.id: user for user in queries.users(c, self.members.network.id)}
+        self.members.recompile(self.wall(now))
+        self.maps.everything()
+        self.flush(now)
+
+    # nodes
+
+    def change_node(self, node_id: int, actor: str, verb: str, now: int, **values: Any) -> Node:
+        """One change of one node by a person. AdminError when it is gone."""
+        network_id = self.members.network.id
+        with self.store.write() as c:
+            node = queries.update_node(c, network_id, node_id, **values)
+            if node is None:
+                raise AdminError(f"there is no node {node_id}")
+            detail = {"node": node.name, **{name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}}
+            queries.record(c, network_id, self.wall(now), actor, verb, detail)
+        self.commit([node], [], now)
+        return node
+
+    def remove_node(self, node_id: int, actor: str, verb: str, now: int) -> None:
+        """The node, its key and its sessions with everybody are gone when this returns and the messages are read."""
+        network_id, node = self.members.network.id, self.members.nodes[node_id]
+        with self.store.write() as c:
+            queries.delete_node(c, network_id, node_id)
+            queries.record(c, network_id, self.wall(now), actor, verb, {"node": node.name, "key": encode_key("nodekey", node.node_key)})
+        self.commit([], [node_id], now)
+
+    def commit(self, changed: Iterable[Node], removed: Iterable[int], now: int) -> None:
+        """Rows of the store are new or gone: everything in memory follows, and everyone who sees it is told."""
+        members, wall = self.members, self.wall(now)
+        changed, removed = list(changed), list(removed)
+        before = {n: members.nodes.get(n) for n in [*(node.id for node in changed), *removed]}
+        keys = [node.node_key for node in before.values() if node is not None and members.allowed(node.node_key)]
+        for node in changed:
+            self.live.setdefault(node.id, Live())
+            members.put(node)
+        for node_id in removed:
+            members.drop(node_id)
+        snapshot = members.recompile(wall)
+        self._withdraw(keys)
+        routes = any(subnets_differ(before[n], members.nodes.get(n)) for n in before)
+        self.maps.moved(snapshot, before, routes)
+        for node_id in removed:
+            gone = before[node_id]
+            if gone is not None:
+                self.maps.forget(gone)
+            self.live.pop(node_id, None)
+        self.maps.carry()
+        self._arm_expiry(now)
+        self.flush(now)
+
+    def _withdraw(self, keys: Iterable[bytes]) -> None:
+        for key in keys:
+            if not self.members.allowed(key):
+                for listener in self._listeners:
+                    listener(key)
+
+    def flush(self, now: int) -> None:
+        """Make what messages are due. Everything that changes something calls this last."""
+        self._last_now = max(self._last_now, now)
+        for stream in self.maps.flush(now, self.wall(now)):
+            self._ready[stream.session] = None
+
+    # what time brings
+
+    def _drop_ephemeral(self, node_id: int, now: int) -> None:
+        node, live = self.members.nodes.get(node_id), self.live.get(node_id)
+        if node is None or live is None or not node.ephemeral or live.online:
+            return
+        away = self.wall(now) - max(live.seen_ms or 0, node.last_seen_ms or 0, node.created_ms)
+        if away >= EPHEMERAL_MS - GRACE_MS:
+            self.remove_node(node_id, "gateway", "remove ephemeral", now)
+
+    def _arm_expiry(self, now: int) -> None:
+        wall = self.wall(now)
+        at = self.members.next_expiry(wall)
+        due = None if at is None else now + at - wall + _SURE
+        if due is not None and (self._armed is None or due < self._armed):
+            self._armed = due
+            self._timers.add(due, self._expire)
+
+    def _expire(self, now: int) -> None:
+        """Keys have run out (or the clock was set): whoever is concerned loses or regains access."""
+        wall, members = self.wall(now), self.members
+        self._armed = None
+        concerned = [n for n in members.nodes.values() if n.approved and n.expired(wall) == (n.id in members.compiled.nodes)]
+        if concerned:
+            self.commit(concerned, [], now)
+        self._arm_expiry(now)

@@ -1,0 +1,236 @@
+"""The coordination server's decisions, without sockets, clocks or threads: sessions in, bytes out, the store underneath.
+
+    open(remote, now) -> Session     receive(data, now), take(), closed, close(now): see session.py
+    ready() -> list of sessions      which have something because of others' doings; cleared by the call
+    handle_timer(now), next_timer()  keepalives, grace before "offline", key expiry, ephemeral nodes, old sign-in pages
+
+How a change of the network reaches everybody is in changes.py, registration in enrolment.py; here are the server's shape and
+POST /machine/map. `now` is monotonic milliseconds.
+"""
+
+import json
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError
+
+from skerry_core.noise.control import ControlResponder
+from skerry_core.tailcfg.keys import encode_key
+from skerry_gateway.store import Store, queries
+
+from . import hostinfo
+from .changes import EPHEMERAL_MS, GRACE_MS
+from .enrolment import Enrolment
+from .hostinfo import Live
+from .maps import MapStream
+from .session import Request, Session
+
+KEEPALIVE_MS, KEEPALIVE_SPREAD_MS = 50_000, 9_000
+HANDSHAKE_MS = 10_000
+IDLE_MS = 15 * 60_000  # a connection without a map stream or waiting request may idle this long
+MAX_STALLED = 3  # keepalive periods in which a reader took nothing
+
+
+class Coordinator(Enrolment):
+    """See the module. `crypto` is the architecture's crypto interface, `random(n)` gives n random bytes, `wall_ms` is right at `now`."""
+
+    def __init__(
+        self,
+        store: Store,
+        private_key: bytes,
+        crypto: Any,
+        random: Callable[[int], bytes],
+        derp_map: dict[str, Any],
+        now: int,
+        wall_ms: int,
+        *,
+        url: str = "http://localhost:8080",
+        suffix: str | None = None,
+    ) -> None:
+        super().__init__(store, random, derp_map, now, wall_ms, suffix)
+        self._private, self._crypto = private_key, crypto
+        self.public_key: bytes = crypto.x25519_public(private_key)
+        self.url = url.rstrip("/")
+        self.sessions: dict[Session, None] = {}
+        self.trouble = ""  # the last fault of our own that a node had to be told of
+
+    def status(self, now: int) -> dict[str, Any]:
+        """Counts for people who watch, and the last trouble of the gateway's own."""
+        online = sum(1 for node_id in self.members.nodes if self.live[node_id].online)
+        counts = {"nodes": len(self.members.nodes), "online": online, "streams": len(self.maps.streams), "sessions": len(self.sessions)}
+        pending = len(self.sign_ins.open(self.wall(now)))
+        return {**counts, "users": len(self.members.users), "pending": pending, "trouble": self.trouble}
+
+    def key_json(self) -> dict[str, Any]:
+        """The answer to GET /key."""
+        return {"legacyPublicKey": encode_key("mkey", bytes(32)), "publicKey": encode_key("mkey", self.public_key)}
+
+    # the server's shape
+
+    def open(self, remote: Any, now: int) -> Session:
+        """A connection after its upgrade; feed it the 101-byte initiation first."""
+        session = Session(self, remote, now)
+        self.sessions[session] = None
+        self._timers.add(now + HANDSHAKE_MS, self._check_session, weakref.ref(session))
+        return session
+
+    def ready(self) -> list[Session]:
+        found, self._ready = list(self._ready), {}
+        return found
+
+    def next_timer(self) -> int | None:
+        return self._timers.next()
+
+    def handle_timer(self, now: int) -> None:
+        self._last_now = max(self._last_now, now)
+        for what, *arguments in self._timers.due(now):
+            what(*arguments, now)
+        self.flush(now)
+
+    def stop(self, now: int) -> None:
+        """The gateway stops: streams end, and when nodes were seen last is stored."""
+        wall = self.wall(now)
+        with self.store.write() as c:
+            for node_id in self.maps.streams:
+                queries.update_node(c, self.members.network.id, node_id, last_seen_ms=wall)
+        for session in list(self.sessions):
+            session.end("the gateway stops", now)
+            self._ready[session] = None
+
+    # what sessions call
+
+    def responder(self) -> tuple[ControlResponder, bytes]:
+        return ControlResponder(self._crypto, self._private), self._random(32)
+
+    def asked(self, session: Session, request: Request, now: int) -> None:
+        """A whole request has arrived."""
+        handler = _ROUTES.get((request.method, request.path.partition("?")[0]))
+        if handler is None:
+            status = 501 if request.path.startswith("/machine/") else 404
+            session.respond(request.stream, status, b"not offered by this gateway", kind="text/plain")
+            return
+        try:
+            body = json.loads(bytes(request.body))
+        except (ValueError, RecursionError):
+            body = None
+        if not isinstance(body, dict):
+            session.respond(request.stream, 400, b"the body is not a JSON object", kind="text/plain")
+            return
+        try:
+            handler(self, session, request.stream, body, now)
+        except DBAPIError as error:  # a full or broken disk is no reason to drop everybody
+            self.trouble = f"the database refused: {error.orig}"
+            session.respond(request.stream, 503, b"the gateway cannot store this now", kind="text/plain")
+        self.flush(now)
+
+    def stream_over(self, session: Session, stream: int, now: int) -> None:
+        """The client cancelled a request."""
+        self.sign_ins.leave(session, stream)
+        poll = session.poll
+        if poll is not None and poll.stream == stream:
+            self._stream_ended(poll, now)
+
+    def drained(self, session: Session) -> None:
+        """The reader took everything: changes that waited for room can go."""
+        if session.poll is not None:
+            self.maps.flush(self._last_now, self.wall(self._last_now), session.poll)
+
+    def over(self, session: Session, now: int) -> None:
+        """A connection is gone."""
+        self.sessions.pop(session, None)
+        self.sign_ins.leave(session)
+        if session.poll is not None:
+            self._stream_ended(session.poll, now)
+
+    # POST /machine/map
+
+    def _map(self, session: Session, stream: int, body: dict[str, Any], now: int) -> None:
+        node = self.members.of_machine(session.machine_key)
+        # another machine's key in the body is answered like one that nobody has
+        if node is None or hostinfo.key(body.get("NodeKey"), "nodekey") != node.node_key:
+            session.respond(stream, 404, b"node not found", kind="text/plain")
+            return
+        live, compress = self.live[node.id], body.get("Compress") == "zstd"
+        live.update(body, fallback=body.get("Stream") is True)
+        version = body.get("Version")
+        info = body.get("Hostinfo")
+        if isinstance(info, dict) and info and body.get("Stream") is not True:
+            self._introduce(node, info, version if isinstance(version, int) and 0 < version < 1 << 16 else node.version, now)
+        self.maps.touch(node.id)
+        if body.get("Stream") is True:
+            self._begin(MapStream(node.id, session, stream, compress), live, now)
+        elif body.get("OmitPeers") is True:
+            session.respond(stream, 200, b"")
+        else:
+            session.respond(stream, 200, self.maps.one_shot(node.id, session, compress, self.wall(now)))
+
+    def _begin(self, stream: MapStream, live: Live, now: int) -> None:
+        stream.session.respond(stream.stream, 200, b"", kind="application/octet-stream", end=False)
+        stream.sent_at = now
+        before = self.maps.begin(stream)
+        if before is not None:
+            before.session.push(before.stream, b"", end=True)
+            self._ready[before.session] = None
+        live.offline_at = None
+        if not live.online:
+            live.online, live.seen_ms = True, self.wall(now)
+            self.maps.touch(stream.node_id)
+            self.maps.carry()
+        self._timers.add(now + self._keepalive_in(), self._keep_alive, weakref.ref(stream))
+
+    def _stream_ended(self, stream: MapStream, now: int) -> None:
+        if self.maps.finish(stream) and stream.node_id in self.live:
+            live = self.live[stream.node_id]
+            live.offline_at, live.seen_ms = now + GRACE_MS, self.wall(now)
+            self._timers.add(now + GRACE_MS, self._go_offline, stream.node_id)
+
+    # timers
+
+    def _keepalive_in(self) -> int:
+        return KEEPALIVE_MS + int.from_bytes(self._random(2), "big") * KEEPALIVE_SPREAD_MS // 65536
+
+    def _keep_alive(self, reference: "weakref.ref[MapStream]", now: int) -> None:
+        stream = reference()
+        if stream is None or self.maps.streams.get(stream.node_id) is not stream:
+            return
+        session = stream.session
+        stream.stalled = stream.stalled + 1 if session.unread else 0
+        if stream.stalled >= MAX_STALLED:
+            session.end("nothing was read for minutes", now)
+        elif now - stream.sent_at >= KEEPALIVE_MS and session.room:
+            session.push(stream.stream, self.maps.keepalive[stream.compress])
+            stream.sent_at = now
+        if session.closed is None:
+            self._timers.add(max(now + 1, stream.sent_at + self._keepalive_in()), self._keep_alive, reference)
+        self._ready[session] = None
+
+    def _go_offline(self, node_id: int, now: int) -> None:
+        live, node = self.live.get(node_id), self.members.nodes.get(node_id)
+        if live is None or node is None or live.offline_at is None or live.offline_at > now:
+            return
+        live.online, live.offline_at = False, None
+        with self.store.write() as c:
+            queries.update_node(c, node.network_id, node_id, last_seen_ms=live.seen_ms)
+        self.maps.touch(node_id)
+        self.maps.carry()
+        if node.ephemeral:
+            self._timers.add(now + EPHEMERAL_MS, self._drop_ephemeral, node_id)
+
+    def _check_session(self, reference: "weakref.ref[Session]", now: int) -> None:
+        session = reference()
+        if session is None or session not in self.sessions:
+            return
+        busy = session.poll is not None or self.sign_ins.waits(session)
+        if session.machine_key and (busy or now - session.used_at < IDLE_MS):
+            self._timers.add(now + IDLE_MS, self._check_session, reference)
+            return
+        session.end("idle" if session.machine_key else "no handshake within 10 seconds", now)
+        self._ready[session] = None
+
+
+_Handler = Callable[[Coordinator, Session, int, dict[str, Any], int], None]
+_ROUTES: dict[tuple[str, str], _Handler] = {
+    ("POST", "/machine/register"): Coordinator._register,
+    ("POST", "/machine/map"): Coordinator._map,
+}

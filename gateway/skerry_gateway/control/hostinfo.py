@@ -1,0 +1,156 @@
+"""What a node says about itself, taken with care: every list bounded, every text printable, every address parsed.
+
+Input is tailcfg's Hostinfo and MapRequest JSON from the network. What does not fit is left out, never refused: a client of
+another version must not lose its connection because of a field nobody reads. Source: tailcfg as spoken by client 1.102.3.
+"""
+
+import re
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from skerry_core.errors import PeerError
+from skerry_core.tailcfg.keys import decode_key
+
+MAX_ENDPOINTS = 32
+MAX_ROUTES = 64
+MAX_SERVICES = 32
+MAX_HOST_KEYS = 16
+MAX_TAGS = 32
+_TAG = re.compile(r"tag:[A-Za-z][A-Za-z0-9-]{0,48}\Z")
+_NOT_LABEL = re.compile(r"[^a-z0-9]+")
+ZERO_KEY = bytes(32)
+
+
+def label(text: str) -> str:
+    """A DNS label (RFC 1035: letters, digits, hyphens inside, at most 63) that looks most like the text."""
+    cleaned = _NOT_LABEL.sub("-", text.lower().partition(".")[0])[:80].strip("-")[:63].strip("-")
+    return cleaned if cleaned and cleaned != "localhost" else "node"
+
+
+def is_label(text: str) -> bool:
+    return re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", text) is not None
+
+
+def unique(wanted: str, taken: set[str]) -> str:
+    """The label itself, or with -1, -2, ... behind it."""
+    if wanted not in taken:
+        return wanted
+    for number in range(1, len(taken) + 2):
+        ending = f"-{number}"
+        found = wanted[: 63 - len(ending)].rstrip("-") + ending
+        if found not in taken:
+            return found
+    raise AssertionError("more names than nodes")
+
+
+def derived(name: str, wanted: str) -> bool:
+    """Whether `name` is what unique() may have made of `wanted`."""
+    base, dash, number = name.rpartition("-")
+    shortened = len(wanted) > 55 and len(base) > 50 and wanted.startswith(base)
+    return name == wanted or bool(dash and number.isdigit() and (base == wanted or shortened))
+
+
+def text(value: Any, limit: int) -> str:
+    """Printable text of at most `limit` characters."""
+    return "".join(c for c in value if c.isprintable())[:limit] if isinstance(value, str) else ""
+
+
+def key(value: Any, kind: str) -> bytes:
+    """32 bytes; zero when it is absent or damaged."""
+    try:
+        return decode_key(kind, value) if isinstance(value, str) else ZERO_KEY
+    except PeerError:
+        return ZERO_KEY
+
+
+def endpoints(value: Any) -> tuple[str, ...]:
+    """UDP candidates "ip:port" that another machine could reach."""
+    found = (_endpoint(item) for item in _list(value, MAX_ENDPOINTS))
+    return tuple(dict.fromkeys(item for item in found if item))
+
+
+def _endpoint(value: Any) -> str | None:
+    host, colon, port = value.rpartition(":") if isinstance(value, str) and len(value) < 64 else ("", "", "")
+    if not (colon and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        return None
+    try:
+        address = ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return None
+    if "%" in host or address.is_unspecified or address.is_multicast or address.is_loopback:
+        return None
+    return f"{address}:{int(port)}" if address.version == 4 else f"[{address}]:{int(port)}"
+
+
+def routes(value: Any) -> tuple[str, ...]:
+    """Prefixes without host bits, in canonical text."""
+    found = []
+    for item in _list(value, MAX_ROUTES):
+        try:
+            found.append(str(ip_network(item)) if isinstance(item, str) else None)
+        except ValueError:
+            continue
+    return tuple(dict.fromkeys(route for route in found if route))
+
+
+def tags(value: Any) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(item for item in _list(value, MAX_TAGS) if isinstance(item, str) and _TAG.match(item)))
+
+
+def _list(value: Any, limit: int) -> list[Any]:
+    return value[:limit] if isinstance(value, list) else []
+
+
+def _services(value: Any) -> list[dict[str, Any]]:
+    found = []
+    for item in _list(value, MAX_SERVICES):
+        proto, port = (item.get("Proto"), item.get("Port")) if isinstance(item, dict) else (None, None)
+        if isinstance(proto, str) and isinstance(port, int) and 0 < port < 65536:
+            found.append({"Proto": text(proto, 32), "Port": port, "Description": text(item.get("Description"), 64)})
+    return found
+
+
+@dataclass
+class Live:
+    """What is known of a node in memory only: where it can be reached now, and what it last said of itself."""
+
+    disco_key: bytes = ZERO_KEY
+    endpoints: tuple[str, ...] = ()
+    home_region: int = 0
+    hostinfo: dict[str, Any] = field(default_factory=dict)  # the part its peers are shown
+    online: bool = False
+    offline_at: int | None = None  # monotonic ms: when a node without a stream counts as offline
+    seen_ms: int | None = None  # wall ms
+
+    def update(self, request: dict[str, Any], fallback: bool = False) -> None:
+        """Take over a map request. `fallback`: the request may be stale, so only fill in what is not known yet."""
+        disco_key = key(request.get("DiscoKey"), "discokey")
+        if disco_key != ZERO_KEY and not (fallback and self.disco_key != ZERO_KEY):
+            self.disco_key = disco_key
+        if "Endpoints" in request and not (fallback and self.endpoints):
+            self.endpoints = endpoints(request["Endpoints"])
+        info = request.get("Hostinfo")
+        if isinstance(info, dict) and not (fallback and self.hostinfo):
+            self.introduce(info)
+
+    def introduce(self, info: dict[str, Any]) -> None:
+        """Take over a Hostinfo."""
+        self.hostinfo = shown_hostinfo(info)
+        net = info.get("NetInfo")
+        if isinstance(net, dict):
+            region = net.get("PreferredDERP", 0)
+            self.home_region = region if isinstance(region, int) and 0 <= region < 1 << 16 else 0
+
+
+def shown_hostinfo(info: dict[str, Any]) -> dict[str, Any]:
+    """The part of a Hostinfo that peers are shown."""
+    shown: dict[str, Any] = {"Hostname": text(info.get("Hostname"), 255), "OS": text(info.get("OS"), 32)}
+    services = _services(info.get("Services"))
+    host_keys = [text(item, 1024) for item in _list(info.get("sshHostKeys"), MAX_HOST_KEYS)]
+    advertised = routes(info.get("RoutableIPs"))
+    optional = {"Services": services, "sshHostKeys": host_keys, "RoutableIPs": list(advertised)}
+    shown.update({name: value for name, value in optional.items() if value})
+    if info.get("PeerRelay") is True:
+        shown["PeerRelay"] = True
+    return shown

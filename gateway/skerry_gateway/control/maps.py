@@ -1,0 +1,284 @@
+"""Map streams: what each connected node was told, and the next message that brings it to what is true now.
+
+Nobody queues deltas. A change marks the streams that see it; when a stream's reader has room, the message is the difference between
+what it was told and what is so. So the sum of the messages is the full map by construction, a burst of changes becomes one message,
+and a slow reader costs one set of ids. The rules of MapResponse (what absent and empty mean) are those of client 1.102.3:
+
+    first message  Node, Peers, PacketFilters, DERPMap, DNSConfig, UserProfiles, Domain, Debug
+    deltas         PeersRemoved, PeersChanged, PeersChangedPatch (only Endpoints, DERPRegion, Online, LastSeen: cheap at the client),
+                   PacketFilters {"base"}, UserProfiles before or with the peer, and Node, DNSConfig, DERPMap only when they change
+
+Records are shared: all who see a node hold the same dictionary, so "unchanged" is `is`, and equal messages are compressed once.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import zstandard
+
+from skerry_gateway.policy import Compiled, routes_in_force
+from skerry_gateway.store import Node
+
+from . import wire
+from .hostinfo import Live
+from .members import Members
+from .session import Session
+
+# fields of the own Node that change often and that a node knows better itself
+_OWN_VOLATILE = ("Endpoints", "DiscoKey", "HomeDERP", "Hostinfo", "Cap")
+_PATCHABLE = {"Endpoints": "Endpoints", "HomeDERP": "DERPRegion", "Online": "Online", "LastSeen": "LastSeen"}
+
+
+class MapStream:
+    """One long poll of one node."""
+
+    def __init__(self, node_id: int, session: Session, stream: int, compress: bool) -> None:
+        self.node_id, self.session, self.stream, self.compress = node_id, session, stream, compress
+        self.peers: dict[int, dict[str, Any]] = {}  # as told
+        self.own: dict[str, Any] = {}
+        self.filter: list[dict[str, Any]] | None = None
+        self.profiles: dict[int, dict[str, Any]] = {}
+        self.derp: dict[str, Any] | None = None
+        self.dns: dict[str, Any] = {}
+        self.begun = False
+        self.dirty: set[int] | None = None  # peers that may differ; None: all
+        self.sent_at = 0
+        self.stalled = 0
+
+
+class Maps:
+    """All streams. Marking is cheap; `flush` makes the messages."""
+
+    def __init__(self, members: Members, live: dict[int, Live], derp_map: dict[str, Any]) -> None:
+        self._members, self._live = members, live
+        self.derp_map = derp_map
+        self.streams: dict[int, MapStream] = {}
+        self._records: dict[int, dict[str, Any]] = {}
+        self._carried: dict[int, tuple[str, ...]] = {}
+        self._waiting: dict[int, MapStream] = {}  # streams with something to say; a dict keeps the order
+        self._zstd = zstandard.ZstdCompressor(level=3, write_content_size=True)
+        self._goodbyes: dict[int, dict[str, Any]] = {}
+        self.keepalive = {True: wire.frame(self._zstd.compress(wire.KEEPALIVE)), False: wire.frame(wire.KEEPALIVE)}
+        self.carry()
+        for node_id in members.nodes:
+            self._refresh(node_id)
+
+    # marks
+
+    def touch(self, node_id: int) -> None:
+        """What is known of a node may have changed (not who sees it)."""
+        if self._refresh(node_id):
+            self._mark_viewers(node_id)
+
+    def carry(self) -> None:
+        """Subnet routes may have another carrier now: after changes of routes and of who is online."""
+        members = self._members
+        nodes = [(node, self._online(node.id)) for node in sorted(members.nodes.values(), key=lambda n: n.id) if node.routes_approved]
+        taking_part = [(node, online) for node, online in nodes if node.id in members.compiled.nodes]
+        before, self._carried = self._carried, wire.carried_routes(taking_part)
+        for node_id in before.keys() | self._carried.keys():
+            if before.get(node_id) != self._carried.get(node_id):
+                self.touch(node_id)
+
+    def moved(self, before: Compiled, changed: Iterable[int], routes: bool) -> None:
+        """The snapshot was replaced because of these nodes; `routes`: subnets in force changed, which touches every filter."""
+        after = self._members.compiled
+        affected: set[int] = set()
+        for node_id in changed:
+            self._refresh(node_id)
+            affected |= before.peers(node_id) | after.peers(node_id)
+            for viewer in before.peers(node_id) | after.peers(node_id):
+                self._mark(viewer, node_id)
+            self.mark_all(node_id)
+        for node_id in affected if not routes else ():
+            self._mark(node_id, node_id)  # its filter may name the changed node
+        if routes:
+            self.everything()
+
+    def everything(self) -> None:
+        """The policy, the DERP map, users or names changed for everybody."""
+        for node_id in self._members.nodes:
+            self._refresh(node_id)
+        for node_id in self.streams:
+            self.mark_all(node_id)
+
+    def mark_all(self, node_id: int) -> None:
+        stream = self.streams.get(node_id)
+        if stream is not None:
+            stream.dirty = None
+            self._waiting[node_id] = stream
+
+    def forget(self, node: Node) -> None:
+        """A node was removed: its own stream is told so and ends with the next flush."""
+        record = self._records.pop(node.id, None)
+        if node.id in self.streams and record is not None:
+            self._goodbyes[node.id] = wire.withdrawn(wire.own(record, None, self._members.network))
+            self.mark_all(node.id)
+
+    # streams
+
+    def begin(self, stream: MapStream) -> MapStream | None:
+        """Register a stream; the one it replaces is returned."""
+        before = self.streams.get(stream.node_id)
+        if before is not None and before.session.poll is before:
+            before.session.poll = None
+        self.streams[stream.node_id] = stream
+        stream.session.poll = stream
+        self.mark_all(stream.node_id)
+        return before
+
+    def finish(self, stream: MapStream) -> bool:
+        """The stream is over; False when another has replaced it already."""
+        if self.streams.get(stream.node_id) is not stream:
+            return False
+        del self.streams[stream.node_id]
+        if stream.session.poll is stream:
+            stream.session.poll = None
+        self._waiting.pop(stream.node_id, None)
+        return True
+
+    def flush(self, now: int, wall_ms: int, only: MapStream | None = None) -> list[MapStream]:
+        """Make the messages of marked streams whose readers have room; the streams that got one."""
+        chosen = list(self._waiting.values()) if only is None else [only] if self._waiting.get(only.node_id) is only else []
+        encoded: dict[bytes, bytes] = {}
+        served = []
+        for stream in chosen:
+            if stream.session.closed is None and stream.session.room:
+                del self._waiting[stream.node_id]
+                if self._serve(stream, now, wall_ms, encoded):
+                    served.append(stream)
+        return served
+
+    def one_shot(self, node_id: int, session: Session, compress: bool, wall_ms: int) -> bytes:
+        """The full map as one frame, for a request that does not stream."""
+        body = wire.dumps(self.message(MapStream(node_id, session, 0, compress), wall_ms))
+        return wire.frame(self._zstd.compress(body) if compress else body)
+
+    def _serve(self, stream: MapStream, now: int, wall_ms: int, encoded: dict[bytes, bytes]) -> bool:
+        gone = stream.node_id not in self._members.nodes
+        message = self._goodbye(stream) if gone else self.message(stream, wall_ms)
+        if message:
+            body = wire.dumps(message)
+            if stream.compress and body not in encoded:
+                encoded[body] = self._zstd.compress(body)
+            stream.session.push(stream.stream, wire.frame(encoded[body] if stream.compress else body))
+            stream.sent_at = now
+        if gone:
+            self.finish(stream)
+            stream.session.push(stream.stream, b"", end=True)
+        return bool(message) or gone
+
+    def _goodbye(self, stream: MapStream) -> dict[str, Any]:
+        own = self._goodbyes.pop(stream.node_id, None)
+        if own is None:
+            return {}
+        removed = {"PeersRemoved": sorted(stream.peers)} if stream.peers else {}
+        return {"Node": own, "PacketFilters": {"base": []}, **removed}
+
+    def message(self, stream: MapStream, wall_ms: int) -> dict[str, Any]:
+        """The MapResponse that brings a stream up to date; {} when it is."""
+        members, node = self._members, self._members.nodes[stream.node_id]
+        message: dict[str, Any] = {}
+        own = wire.own(self._records[node.id], members.user_of(node), members.network)
+        fixed = {name: value for name, value in own.items() if name not in _OWN_VOLATILE}
+        if fixed != stream.own:
+            stream.own, message["Node"] = fixed, own
+        complete = stream.dirty is None
+        shown = self._peers(stream, node.id, message)
+        self._settings(stream, message)
+        # when everything may differ, the names of known users may too
+        self._profiles(stream, [node, *(members.nodes[i] for i in (stream.peers if complete else shown))], message)
+        rules = members.compiled.filter(node.id)
+        if rules != stream.filter:
+            stream.filter = rules
+            message["PacketFilters"] = {"base": rules}
+        if not stream.begun:
+            message.update({"CollectServices": False, "Debug": {"DisableLogTail": True}})
+            stream.begun = True
+        if message:
+            message["ControlTime"] = wire.rfc3339(wall_ms)
+        return message
+
+    def _peers(self, stream: MapStream, node_id: int, message: dict[str, Any]) -> list[int]:
+        visible = self._members.compiled.peers(node_id)
+        candidates = visible | stream.peers.keys() if stream.dirty is None else stream.dirty
+        stream.dirty = set()
+        removed: list[int] = []
+        changed: list[dict[str, Any]] = []
+        patches: list[dict[str, Any]] = []
+        for peer_id in sorted(candidates):
+            if peer_id not in visible:
+                if stream.peers.pop(peer_id, None) is not None:
+                    removed.append(peer_id)
+                continue
+            old, new = stream.peers.get(peer_id), self._records[peer_id]
+            stream.peers[peer_id] = new
+            if old is not new:
+                patch = _patch(old, new) if old is not None else None
+                (changed if patch is None else patches).append(new if patch is None else patch)
+        parts = {"PeersRemoved": removed, "PeersChanged" if stream.begun else "Peers": changed, "PeersChangedPatch": patches}
+        message.update({name: value for name, value in parts.items() if value})
+        return [record["ID"] for record in changed]
+
+    def _settings(self, stream: MapStream, message: dict[str, Any]) -> None:
+        dns = wire.dns(self._members.network)
+        if dns != stream.dns:
+            stream.dns = message["DNSConfig"] = dns
+            message["Domain"] = self._members.network.suffix
+        if stream.derp is not self.derp_map:
+            stream.derp = message["DERPMap"] = self.derp_map
+
+    def _profiles(self, stream: MapStream, nodes: list[Node], message: dict[str, Any]) -> None:
+        members, fresh = self._members, []
+        for node in nodes:
+            number = wire.user_id(node)
+            profile = wire.profile(number, members.user_of(node), members.network)
+            if stream.profiles.get(number) != profile:
+                stream.profiles[number] = profile
+                fresh.append(profile)
+        if fresh:
+            message["UserProfiles"] = fresh
+
+    def _online(self, node_id: int) -> bool:
+        live = self._live.get(node_id)
+        return live is not None and live.online
+
+    def _refresh(self, node_id: int) -> bool:
+        """Rebuild a node's record; True when it says something else now."""
+        node = self._members.nodes.get(node_id)
+        if node is None:
+            return False
+        carried = self._carried.get(node_id, ())
+        record = wire.peer(node, self._live.setdefault(node_id, Live()), self._members.network, carried)
+        if record == self._records.get(node_id):
+            return False
+        self._records[node_id] = record
+        return True
+
+    def _mark_viewers(self, node_id: int) -> None:
+        for viewer in self._members.compiled.peers(node_id) if self.streams else ():
+            self._mark(viewer, node_id)
+        self._mark(node_id, node_id)
+
+    def _mark(self, viewer: int, node_id: int) -> None:
+        stream = self.streams.get(viewer)
+        if stream is not None:
+            if stream.dirty is not None:
+                stream.dirty.add(node_id)
+            self._waiting[viewer] = stream
+
+
+def subnets_differ(a: Node | None, b: Node | None) -> bool:
+    """Whether the routes in force differ between two states of a node."""
+    return (routes_in_force(a) if a else ()) != (routes_in_force(b) if b else ())
+
+
+def _patch(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any] | None:
+    """The PeerChange that turns old into new; None when only the whole Node can say it (a patch cannot take anything away)."""
+    if any(name not in new for name in old):
+        return None
+    differing = [name for name, value in new.items() if old.get(name) != value]
+    if not all((name in _PATCHABLE and new[name] not in ([], 0)) or name == "Online" for name in differing):
+        return None
+    patch = {_PATCHABLE[name]: new[name] for name in differing}
+    return {"NodeID": new["ID"], **patch}
