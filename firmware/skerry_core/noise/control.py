@@ -216,9 +216,9 @@ def split_early_payload(data: bytes) -> "tuple[dict[str, Any] | None, bytes] | N
 def _early(text: bytes) -> "dict[str, Any]":
     try:
         payload = json.loads(text.decode())
-    except (ValueError, RuntimeError):
+    except (ValueError, RuntimeError):  # too deep is a RuntimeError
         payload = None
-    if not isinstance(payload, dict):
+    if not isinstance(payload, dict) or text.rstrip()[-1:] != b"}":  # MicroPython's parser forgives a missing last brace
         raise PeerError(f"early payload of {len(text)} bytes is not a JSON object")
     return payload
 

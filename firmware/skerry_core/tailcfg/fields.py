@@ -24,7 +24,8 @@ def decode(data: bytes, what: str) -> "dict[str, Any]":
         value = json.loads(data.decode())
     except (ValueError, RuntimeError):  # too deep is a RuntimeError
         value = None
-    if not isinstance(value, dict):
+    # MicroPython's parser forgives a missing last brace
+    if not isinstance(value, dict) or data.rstrip()[-1:] != b"}":
         raise PeerError(f"{what} of {len(data)} bytes is not a JSON object")
     return value
 
