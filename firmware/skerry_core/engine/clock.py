@@ -7,7 +7,8 @@ the saved ceiling. Stamps of a clock beyond LATEST are not believed: a clock onc
 The gateway's time (ControlTime) wins over a local clock that differs by more than a minute, and key expiry is judged by it alone.
 """
 
-from skerry_core.errors import LocalError
+from skerry_core.errors import LocalError, PeerError
+from skerry_core.tailcfg import times
 from skerry_core.wireguard import tai64n
 
 LATEST = 2_111_616_000_000  # 2036-11-30, ten years after this was built
@@ -26,7 +27,6 @@ class Clock:
         self.ceiling = ceiling
         self._last = ceiling
         self._local: "int | None" = None  # wall ms at monotonic 0
-        self._control = None if control is None else -1
         self._saved_control = control
         self._known = False
         self._offset = 0
@@ -68,40 +68,9 @@ class Clock:
         return value, True
 
 
-def parse_time(text: object) -> "int | None":
+def moment(text: object) -> "int | None":
     """RFC 3339 to Unix ms, None when it is absent, malformed or Go's zero time."""
-    if not isinstance(text, str) or len(text) < 20 or text[:4] == "0001":
-        return None
     try:
-        date, clock = text[:10].split("-"), text[11:19].split(":")
-        days = _days(int(date[0]), int(date[1]), int(date[2]))
-        seconds = int(clock[0]) * 3600 + int(clock[1]) * 60 + int(clock[2])
-        return (days * 86400 + seconds - _zone(text[19:])) * 1000
-    except (ValueError, IndexError):
+        return times.parse(text)
+    except PeerError:
         return None
-
-
-def _zone(tail: str) -> int:
-    if tail.startswith("."):
-        digits = 1
-        while digits < len(tail) and tail[digits].isdigit():
-            digits += 1
-        tail = tail[digits:]
-    if tail in ("Z", "z"):
-        return 0
-    sign = {"+": 1, "-": -1}.get(tail[:1])
-    if sign is None:
-        raise ValueError(tail)
-    hours, minutes = tail[1:].split(":")
-    return sign * (int(hours) * 3600 + int(minutes) * 60)
-
-
-def _days(year: int, month: int, day: int) -> int:
-    # days since 1970-01-01 in the proleptic Gregorian calendar, counted from March so that the leap day is the last of a year
-    if not (1 <= month <= 12 and 1 <= day <= 31):
-        raise ValueError(day)
-    year -= 1 if month <= 2 else 0
-    era, month = year // 400, (month + 9) % 12
-    of_era = year - era * 400
-    of_year = (153 * month + 2) // 5 + day - 1
-    return era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468

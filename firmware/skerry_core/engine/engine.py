@@ -1,0 +1,553 @@
+"""The engine itself: inputs to their handlers, timers to theirs, actions and events out. The rules live in the modules around it.
+
+Inputs, actions and events are listed in ARCHITECTURE.md. Nothing that came from outside raises out of receive(): what is malformed is
+dropped and counted in `drops` by kind; only misuse by the adapter is a LocalError. Changes of the transport made while one input is
+handled leave as one transaction, in order with the other actions.
+"""
+
+from skerry_core import stun
+from skerry_core import disco as disco_codec
+from skerry_core.engine import commands, state
+from skerry_core.engine.clock import Clock
+from skerry_core.engine.control import Control
+from skerry_core.engine.disco import Disco
+from skerry_core.engine.gateway import Gateway
+from skerry_core.engine.netcheck import Netcheck
+from skerry_core.engine.paths import Paths
+from skerry_core.engine.peers import Peers
+from skerry_core.engine.relays import Relays
+from skerry_core.engine.sessions import Sessions
+from skerry_core.engine.status import status
+from skerry_core.engine.timers import Timers
+from skerry_core.engine.why import why
+from skerry_core.errors import LocalError, PeerError
+from skerry_core.tailcfg.netmap import NetworkMap
+from skerry_core.tailcfg.node import parse_prefix
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from skerry_core.engine.peer import Peer
+
+SAVE_LATER, SAVE_RARELY = 10_000, 600_000
+OUTSIDE = ("datagram", "frame", "stream", "bad-relay", "resolved")
+
+
+class Engine:
+    """A node. See ARCHITECTURE.md for the five verbs."""
+
+    def __init__(self, config: "dict[str, Any]", crypto: "Any", random: "Callable[[int], bytes]", now: int, saved: "Any" = None) -> None:
+        """`config`: "gateway" (address, may carry #mkey:), "hostname", "os", "os_version", "version", "routes" [prefix text], "tags",
+        "accept_routes", "ephemeral", "decompress" (zstd: function(data, limit) -> bytes), "wanted" (True: go up without a command),
+        "auth_key" (for that); all optional. `saved`: what save() gave. LocalError: one of them is unusable; nothing was begun.
+        """
+        self.config, self.crypto, self.random, self.now = dict(config), crypto, random, now
+        loaded = state.load(saved, random)
+        self.machine_private, self.disco_private = loaded.machine_key, loaded.disco_key
+        self.disco_public: bytes = crypto.x25519_public(self.disco_private)
+        self._set_node_key(loaded.node_key)
+        self.wanted, self.logged_in = loaded.wanted, loaded.logged_in
+        self.timers, self.clock = Timers(), Clock(loaded.tai_floor, loaded.control_time)
+        self.netmap = NetworkMap()
+        if loaded.netmap is not None and self.logged_in:
+            self.netmap.load(loaded.netmap)
+        gateway, key = _gateway(self.config, loaded)
+        self.running = False
+        self.map_is_live = False
+        self.own_addresses: list[bytes] = []
+        self.pending_endpoints: list[Peer] = []
+        self.drops: dict[str, int] = {}
+        self.state = "NoState"
+        self._routes = _prefixes(self.config.get("routes") or [])
+        self._actions: list[tuple[Any, ...]] = []
+        self._changes: list[tuple[Any, ...]] = []
+        self._events: list[tuple[Any, ...]] = []
+        self._streams: dict[int, Callable[[str, Any], None]] = {}
+        self._stream_count = 0
+        self._saved_peers: Any = None
+        self._last_map_save: int | None = None
+        self.peers = Peers(self, loaded.stamps)
+        self.sessions, self.paths, self.disco = Sessions(self), Paths(self), Disco(self)
+        self.relays, self.netcheck = Relays(self), Netcheck(self, loaded.home)
+        self.control = Control(self, gateway, key)
+        self._inputs, self._timed = self._input_table(), self._timer_table()
+        if saved is None:
+            self.act(("save",))
+        if self.wanted or self.config.get("wanted"):
+            self.control.registration.auth_key = self.config.get("auth_key") or ""
+            self.go_up()
+        else:
+            self.state_changed()
+
+    # ---- the five verbs
+
+    def receive(self, item: "tuple[Any, ...]", now: int) -> None:
+        """One input. LocalError: the item is not one."""
+        self.now = max(self.now, now)
+        handler = self._inputs.get(item[0]) if isinstance(item, tuple) and item else None
+        if handler is None:
+            raise LocalError(f"input {item[0] if isinstance(item, tuple) and item else item!r}: no such input")
+        try:
+            handler(*item[1:])
+        except PeerError as error:
+            self._dropped(item, error)
+
+    def handle_timer(self, now: int) -> None:
+        """Run every timer that is due."""
+        self.now = max(self.now, now)
+        while True:
+            name = self.timers.due(self.now)
+            if name is None:
+                return
+            try:
+                self._timed[name[0]](*name[1:])
+            except PeerError as error:
+                self._dropped(name, error)
+
+    def next_timer(self) -> "int | None":
+        """When handle_timer() is to be called next."""
+        return self.timers.next()
+
+    def actions(self) -> "list[tuple[Any, ...]]":
+        """What to do now, in order; each is given once."""
+        self._flush()
+        actions, self._actions = self._actions, []
+        return actions
+
+    def events(self) -> "list[tuple[Any, ...]]":
+        """What happened, for people; each is given once."""
+        events, self._events = self._events, []
+        return events
+
+    # ---- reading
+
+    def status(self) -> "dict[str, Any]":
+        """Neutral snapshot: state, auth_url, self, peers, users, health, home_region, gateway, from_saved_map ..."""
+        return status(self)
+
+    def why(self, peer_key: bytes) -> "list[str]":
+        """Sentences about the path to a peer."""
+        peer = self.peers.by_key.get(peer_key)
+        return why(self, peer) if peer is not None else ["This node is not among the peers: it is unknown, its key expired, or we are down."]
+
+    def save(self) -> "dict[str, Any]":
+        """The state to keep (secret, JSON-able); see state.py."""
+        gateway, key = self.control.gateway, self.control.key
+        return {
+            "version": state.VERSION,
+            "machine_key": self.machine_private.hex(),
+            "node_key": self.node_private.hex(),
+            "disco_key": self.disco_private.hex(),
+            "gateway": "" if gateway is None else gateway.url,
+            "gateway_key": None if key is None else key.hex(),
+            "wanted": self.wanted,
+            "logged_in": self.logged_in,
+            "tai_floor": self.clock.ceiling.hex(),
+            "control_time": self.clock.last_control(self.now),
+            "home": self.netcheck.home,
+            "stamps": self.peers.saved_stamps(),
+            "netmap": self.netmap.save() if self.netmap.self_node is not None else None,
+        }
+
+    def __repr__(self) -> str:
+        return f"<Engine {self.state} {self.node_public.hex()[:8]}>"
+
+    # ---- what the modules around use
+
+    def act(self, action: "tuple[Any, ...]") -> None:
+        """Queue an action after the changes so far."""
+        self._flush()
+        self._actions.append(action)
+
+    def apply(self, change: "tuple[Any, ...]") -> None:
+        """Queue a change of the transport; those next to each other are one transaction."""
+        self._changes.append(change)
+
+    def _flush(self) -> None:
+        if self._changes:
+            changes, self._changes = self._changes, []
+            self._actions.append(("apply", changes))
+
+    def event(self, event: "tuple[Any, ...]") -> None:
+        """Tell people; the oldest are dropped when nobody listens."""
+        self._events.append(event)
+        if len(self._events) > 1000:
+            self._events = self._events[500:]
+
+    def done(self, token: "Any", result: "dict[str, Any]") -> None:
+        """Answer a command."""
+        if token is not None:
+            self.event(("done", token, result))
+
+    def send(self, path: "Any", data: bytes) -> None:
+        """A control datagram."""
+        self.act(("send", path, data))
+
+    def connect(self, spec: "dict[str, Any]", callback: "Callable[[str, Any], None]") -> int:
+        """Ask for a stream; `callback(kind, data)` hears of it."""
+        self._stream_count += 1
+        self._streams[self._stream_count] = callback
+        self.act(("connect", self._stream_count, spec))
+        return self._stream_count
+
+    def write(self, stream: int, data: bytes) -> None:
+        """Write to a stream."""
+        if stream in self._streams:
+            self.act(("write", stream, data))
+
+    def close(self, stream: int) -> None:
+        """Close a stream; nothing is heard of it any more."""
+        if self._streams.pop(stream, None) is not None:
+            self.act(("close", stream))
+
+    def jitter(self, base: int) -> int:
+        """Between half of `base` and all of it."""
+        return base // 2 + int.from_bytes(self.random(4), "big") % (base - base // 2 + 1)
+
+    def stamp(self) -> bytes:
+        """A TAI64N stamp; on disk before it is used."""
+        value, save = self.clock.stamp(self.now)
+        if save:
+            self.act(("save",))
+        return value
+
+    def routes(self) -> "list[tuple[bytes, int]]":
+        """Prefixes we offer to route."""
+        return self._routes
+
+    # ---- inputs
+
+    def _input_table(self) -> "dict[str, Callable[..., None]]":
+        return {
+            "datagram": self._datagram,
+            "frame": self.relays.frame,
+            "bad-relay": self.relays.bad,
+            "edge": self._edge,
+            "relay-out": self.relays.waiting,
+            "stream": self._stream,
+            "clock": self._clock,
+            "uplinks": self._uplinks,
+            "resolved": self.netcheck.resolved,
+            "command": self._command,
+        }
+
+    def _datagram(self, path: "Any", data: bytes) -> None:
+        if stun.is_stun(data):
+            self.netcheck.datagram(path, data)
+        elif disco_codec.is_disco(data):
+            self.disco.datagram(path, data)
+        else:
+            self.sessions.datagram(path, data)
+
+    def _edge(self, index: int, what: int) -> None:
+        peer = self.peers.by_index.get(index)
+        if peer is not None:
+            self.sessions.edge(peer, what)
+
+    def _stream(self, stream: int, kind: str, data: "Any" = None) -> None:
+        callback = self._streams.get(stream)
+        if callback is None:
+            return
+        if kind == "closed":
+            del self._streams[stream]
+        callback(kind, data)
+
+    def _clock(self, wall: int) -> None:
+        self.clock.set_local(wall, self.now)
+
+    def _uplinks(self, uplinks: "list[dict[str, Any]]") -> None:
+        lost = self.netcheck.set_uplinks([commands.uplink(each) for each in uplinks])
+        self.paths.network_changed()
+        if lost and self.running:
+            self.control.again()
+            self.relays.close_all(True)
+
+    def _command(self, token: "Any", name: str, arguments: "Any" = None) -> None:
+        handler = commands.COMMANDS.get(name)
+        if handler is None:
+            self.done(token, {"error": f"there is no command {name!r}; commands are {', '.join(sorted(commands.COMMANDS))}"})
+            return
+        try:
+            handler(self, token, arguments or {})
+        except (LocalError, PeerError) as error:
+            self.done(token, {"error": str(error)})
+
+    def _dropped(self, item: "tuple[Any, ...]", error: PeerError) -> None:
+        kind = str(item[0])
+        self.drops[kind] = self.drops.get(kind, 0) + 1
+
+    # ---- timers
+
+    def _timer_table(self) -> "dict[str, Callable[..., None]]":
+        control, relays, disco, check = self.control, self.relays, self.disco, self.netcheck
+        table: dict[str, Callable[..., None]] = {
+            "session": self.sessions.expired,
+            "ping": disco.timeout, "asked": disco.unanswered,
+            "stun": check.again, "stun-again": check.resend, "stun-end": check.ended,
+            "relay-step": relays.stuck, "relay-silent": relays.silent, "relay-idle": relays.idle, "relay-retry": relays.retry,
+            "control-retry": control.retry, "control-watch": control.silent,
+            "followup": control.registration.follow_up, "update": control.maps.update,
+            "expiry": self._expiry, "save": self._save_map,
+        }  # fmt: skip
+        of_peers = {
+            "handshake": self.sessions.retry, "dead": self.sessions.dead, "keepalive": self.sessions.keepalive,
+            "rearm": self.sessions.rearm, "heartbeat": self.paths.heartbeat, "trust": self.paths.distrust,
+        }  # fmt: skip
+        for name, handler in of_peers.items():
+            table[name] = self._for_peer(handler)
+        return table
+
+    def _for_peer(self, handler: "Callable[[Peer], None]") -> "Callable[[int], None]":
+        def run(index: int) -> None:
+            peer = self.peers.by_index.get(index)
+            if peer is not None:
+                handler(peer)
+
+        return run
+
+    # ---- the life of a node
+
+    def go_up(self) -> None:
+        """Wanted: from the saved map at once, from the gateway as soon as it answers."""
+        if not self.wanted:
+            self.wanted = True
+            self.act(("save",))
+        if not self.running:
+            self.running = True
+            self.map_is_live = False
+            self._install({"self", "derp", "filter", "peers"}, None)
+            self.control.start()
+        self.state_changed()
+
+    def go_down(self) -> None:
+        """Not wanted: nothing is connected, nobody is installed; keys and map stay."""
+        if self.wanted:
+            self.wanted = False
+            self.act(("save",))
+        self._halt()
+        self.state_changed()
+
+    def _halt(self) -> None:
+        self.running = False
+        self.control.stop()
+        self.netcheck.stop()
+        self.relays.close_all(False)
+        self.peers.clear()
+        self.peers.interface(False)
+        self.timers.cancel(("expiry",))
+        if self.timers.at(("save",)) is not None:
+            self._save_map()
+
+    def set_routes(self, routes: "list[tuple[bytes, int]]") -> None:
+        """Other prefixes to offer."""
+        self._routes = routes
+        if self.running and self.netmap.self_node is not None:
+            self.peers.sync_self()
+
+    def set_gateway(self, gateway: Gateway) -> None:
+        """Another gateway, or the key of this one. Membership of another network ends here, without a farewell."""
+        old = self.control.gateway
+        if old is not None and gateway.url == old.url:
+            if gateway.key is not None and gateway.key != self.control.key:
+                self.control.set_gateway(gateway)
+                if self.running:
+                    self.control.start()
+            return
+        running = self.running
+        if old is not None:
+            self.logged_out_now(None, False)
+        self.control.set_gateway(gateway)
+        self.act(("save",))
+        if running:
+            self.go_up()
+
+    def settings_changed(self) -> None:
+        """Something of what we tell the gateway, or of what we accept, changed."""
+        if self.running:
+            self.peers.sync()
+            self.peers.interface(self.netmap.self_node is not None and self.logged_in)
+            self.control.maps.update()
+
+    def registered(self) -> None:
+        """The gateway took us in."""
+        self.control.confirmed = True
+        self.control.registration.auth_key = ""
+        if not self.logged_in:
+            self.logged_in = True
+            self.act(("save",))
+        self.control.maps.begin()
+        self.state_changed()
+
+    def needs_login(self) -> None:
+        """The gateway wants a person to sign in: nothing of before counts."""
+        if self.logged_in:
+            self.logged_in = False
+            self.peers.clear()
+            self.peers.interface(False)
+            self.act(("save",))
+        self.state_changed()
+
+    def logged_out_now(self, token: "Any", told: bool) -> None:
+        """Keys and map are gone; the machine key stays."""
+        self.logged_in = self.wanted = False
+        self._halt()
+        self.netmap = NetworkMap()
+        self.relays.set_map(None)
+        self.peers.stamps = {}
+        self._set_node_key(self.random(32))
+        self.control.confirmed = False
+        self.act(("save",))
+        self.done(token, {"state": "NeedsLogin"} if told else {"state": "NeedsLogin", "warning": "the gateway could not be told"})
+        self.state_changed()
+
+    def new_node_key(self) -> None:
+        """The old one expired. Everything tied to it starts over."""
+        self.peers.clear()
+        self.relays.close_all(True)
+        self._set_node_key(self.random(32))
+        self.netmap = NetworkMap()
+        self.act(("save",))
+
+    def _set_node_key(self, key: bytes) -> None:
+        self.node_private = key
+        self.node_public: bytes = self.crypto.x25519_public(key)
+
+    def expired(self) -> bool:
+        """Whether our own key is past its end, by the gateway's time."""
+        own, now = self.netmap.self_node, self.clock.control(self.now)
+        return own is not None and own.key_expiry is not None and now is not None and own.key_expiry <= now
+
+    # ---- the map
+
+    def map_response(self, response: "dict[str, Any]") -> None:
+        """One MapResponse. PeerError: unusable; the map is as before."""
+        changed = self.netmap.apply(response, self.clock.wall(self.now))
+        if "control-time" in changed and self.netmap.control_time is not None:
+            self.clock.set_control(self.netmap.control_time, self.now)
+        if "keep-alive" in changed and not self.map_is_live:
+            return
+        first = not self.map_is_live
+        self.map_is_live = True
+        self.control.polling()
+        if first:
+            changed = changed | {"self", "derp", "filter", "peers"}
+        self._install(changed, None if first or "self" in changed else set(self.netmap.touched))
+        if changed - {"keep-alive", "control-time", "ping"}:
+            self.event(("map",))
+            self._map_to_save(first)
+        if self.expired():
+            self._expiry()
+        self.state_changed()
+
+    def _install(self, changed: "set[str]", touched: "set[int] | None") -> None:
+        if self.netmap.self_node is None or not self.logged_in:
+            return
+        if "derp" in changed:
+            self.relays.set_map(self.netmap.derp_map)
+        if "self" in changed:
+            self.peers.sync_self()
+        if "filter" in changed or "peers" in changed:
+            self.peers.sync_filter()
+        if "peers" in changed or "self" in changed:
+            self.peers.sync(touched)
+        if "derp" in changed:
+            self.netcheck.map_changed()
+        waiting, self.pending_endpoints = self.pending_endpoints, []
+        for peer in waiting:
+            self.paths.update(peer)
+            if peer.node is not None:
+                self.paths.set_map(peer, peer.node.endpoints)
+        if "derp" in changed:
+            for peer in self.peers.all():
+                self.paths.update(peer)
+        self.peers.interface(self.netmap.self_node.machine_authorized)
+
+    def _expiry(self) -> None:
+        if self.expired():
+            self.event(("error", "the key of this node has expired; it is being renewed, which may need a sign-in"))
+            self.control.confirmed = False
+            self.control.again()
+        self.peers.sync()
+        self.peers.interface(self.netmap.self_node is not None)
+
+    def _map_to_save(self, first: bool) -> None:
+        shape = self.netmap.self_node, sorted([(node.id, node.key, node.disco_key, node.home_derp) for node in self.netmap.peers.values()])
+        if first and self._saved_peers is None:
+            self.timers.set(("save",), self.now)
+        elif self.timers.at(("save",)) is None:
+            self.timers.set(("save",), self.now + (SAVE_RARELY if shape == self._saved_peers else SAVE_LATER))
+        elif shape != self._saved_peers:
+            self.timers.set(("save",), min(self.timers.at(("save",)) or 0, self.now + SAVE_LATER))
+        self._saved_peers = shape
+
+    def _save_map(self) -> None:
+        self.timers.cancel(("save",))
+        self.act(("save",))
+
+    # ---- what the modules report
+
+    def endpoints_changed(self) -> None:
+        """Our endpoints, or what we know of our network, changed."""
+        if self.running:
+            self.control.maps.update()
+            self.paths.endpoints_changed()
+
+    def home_changed(self) -> None:
+        """Another home region."""
+        self.relays.set_home(self.netcheck.home)
+        self.control.maps.update()
+
+    def relay_live(self, region: int) -> None:
+        """A relay connection is up."""
+        for peer in self.peers.all():
+            relay = self.paths.relay(peer)
+            if relay is not None and relay[0] == region:
+                self.sessions.way_open(peer)
+        self.state_changed()
+
+    def session_live(self, peer: "Peer") -> None:
+        """A session with the peer works."""
+        self.state_changed()
+
+    def state_changed(self) -> None:
+        """Work out the state's name and tell if it is another one."""
+        name = self._state_name()
+        if name != self.state:
+            self.state = name
+            self.event(("state", name))
+
+    def _state_name(self) -> str:
+        own = self.netmap.self_node
+        if self.control.gateway is None or not self.logged_in:
+            return "NeedsLogin"
+        if not self.wanted:
+            return "Stopped"
+        if own is None:
+            return "Starting"
+        if not own.machine_authorized:
+            return "NeedsMachineAuth"
+        alive = self.relays.live(self.netcheck.home) or any(peer.current is not None for peer in self.peers.by_index.values())
+        return "Running" if alive or self.state == "Running" and self.control.since is not None else "Starting"
+
+
+def _gateway(config: "dict[str, Any]", loaded: "state.State") -> "tuple[Gateway | None, bytes | None]":
+    text = config.get("gateway") or loaded.gateway
+    if not text:
+        return None, None
+    gateway = Gateway(text)
+    if gateway.url != loaded.gateway:  # another gateway than the one joined: nothing of the old one counts
+        loaded.logged_in = loaded.logged_in and not loaded.gateway
+        return gateway, gateway.key
+    return gateway, gateway.key or loaded.gateway_key
+
+
+def _prefixes(texts: "list[str]") -> "list[tuple[bytes, int]]":
+    found = []
+    for text in texts:
+        try:
+            found.append(parse_prefix(text))
+        except PeerError:
+            raise LocalError(f"route {text!r}: write a prefix such as 192.168.1.0/24")
+    return found

@@ -1,0 +1,312 @@
+"""Paths to a peer: which candidates exist, which one is used, what the transport is told.
+
+    active       something was sent in the last 45 s; only then are there heartbeats and probes
+    heartbeat    each 3 s to the best path; a pong trusts it for 6.5 s more
+    full probe   every candidate that was not asked in the last 5 s, and a call-me-maybe over the relay: when there is no trusted path
+                 (5 s apart at first, then rarer), else each 60 s while the best takes more than 5 ms
+    transport    trusted: [best]; no longer trusted: [best, relay]; none: [relay]
+    ranking      a pong wins over an untrusted path, else by points: % less latency, loopback 50, link-local 30, private 20, IPv6 +10
+
+Only a pong to our own ping moves a path, and to the address that was asked. A candidate comes from the map, from a call-me-maybe, or was
+heard; the latter is kept for 45 s of silence. Paths through UDP relays (vni > 0) are ranked below direct ones; nothing makes them yet.
+"""
+
+from skerry_core import ip, path
+from skerry_core.engine.peer import Candidate
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from skerry_core.engine.engine import Engine
+    from skerry_core.engine.peer import Path, Peer
+
+FROM_MAP, FROM_CALL, FROM_PING = 1, 2, 4
+ACTIVE, HEARTBEAT, TRUST, SAME_CANDIDATE = 45_000, 3_000, 6_500, 5_000
+FULL_AGAIN, GOOD_ENOUGH, DROP_AFTER = 60_000, 5, 15_000
+ROUNDS = (5_000, 5_000, 5_000, 5_000, 5_000, 5_000, 10_000, 10_000, 15_000, 30_000, 60_000)
+MAP_LIMIT, CALL_LIMIT, HEARD_LIMIT = 24, 16, 8
+CALLS, CALLS_WINDOW = 6, 10_000
+TIMERS = ("heartbeat", "trust")
+
+
+class Paths:
+    """The paths of all peers."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self._engine = engine
+
+    # candidates
+
+    def set_map(self, peer: "Peer", endpoints: "list[tuple[bytes, int]]") -> None:
+        """The endpoints the map gives for the peer."""
+        if endpoints[:MAP_LIMIT] != peer.map_endpoints:
+            peer.map_endpoints = endpoints[:MAP_LIMIT]
+            peer.round = 0
+            self.sync(peer)
+            self._probe_if_wanted(peer)
+
+    def called(self, peer: "Peer", endpoints: "list[tuple[bytes, int]]") -> None:
+        """A call-me-maybe came over the relay: ask all of them, and those we know, at once."""
+        now = self._engine.now
+        peer.calls = [at for at in peer.calls if now - at < CALLS_WINDOW]
+        if len(peer.calls) >= CALLS:
+            return
+        peer.calls.append(now)
+        peer.called_endpoints = endpoints[:CALL_LIMIT]
+        self.sync(peer)
+        for candidate in list(peer.candidates.values()):
+            if candidate.sources & FROM_CALL or candidate.pinged is None or now - candidate.pinged >= SAME_CANDIDATE:
+                self._engine.disco.ping(peer, candidate.path)
+
+    def heard(self, peer: "Peer", where: "Path") -> None:
+        """An authenticated message of the peer came from there."""
+        if path.is_relay(where):
+            if peer.heard_region != where[0]:
+                peer.heard_region = where[0]
+                self.update(peer)
+            return
+        if where[4] or not self._usable(where[2], where[3]):
+            return
+        candidate = peer.candidates.get(where)
+        if candidate is None:
+            self._make_room(peer)
+            candidate = peer.candidates[where] = Candidate(where)
+        candidate.sources |= FROM_PING
+        candidate.heard = self._engine.now
+        trusted = self.trusted(peer)
+        if self.active(peer) and not trusted and (candidate.pinged is None or self._engine.now - candidate.pinged >= SAME_CANDIDATE):
+            self._engine.disco.ping(peer, where)
+
+    def _make_room(self, peer: "Peer") -> None:
+        heard = [c for c in peer.candidates.values() if c.sources == FROM_PING and c is not peer.best]
+        if len(heard) >= HEARD_LIMIT:
+            oldest = heard[0]
+            for candidate in heard:
+                if (candidate.heard or 0) < (oldest.heard or 0):
+                    oldest = candidate
+            del peer.candidates[oldest.path]
+
+    def sync(self, peer: "Peer") -> None:
+        """Make the candidates from the endpoints and our uplinks; what was learnt about those that stay is kept."""
+        wanted: dict[Any, int] = {}
+        for source, endpoints in ((FROM_MAP, peer.map_endpoints), (FROM_CALL, peer.called_endpoints)):
+            for address, port in endpoints:
+                if self._usable(address, port):
+                    for uplink in self._engine.netcheck.uplinks_for(len(address)):
+                        where = path.udp(uplink, address, port)
+                        wanted[where] = wanted.get(where, 0) | source
+        for where, candidate in list(peer.candidates.items()):
+            recent = candidate.heard is not None and self._engine.now - candidate.heard < ACTIVE
+            candidate.sources = wanted.pop(where, 0) | (FROM_PING if recent else 0)
+            if not candidate.sources and candidate is not peer.best:
+                del peer.candidates[where]
+        for where, sources in wanted.items():
+            candidate = peer.candidates[where] = Candidate(where)
+            candidate.sources = sources
+
+    def _usable(self, address: bytes, port: int) -> bool:
+        kind = ip_kind(address)
+        if not port or kind in ("none", "multicast") or (kind == "link-local" and len(address) == 16):
+            return False
+        if kind == "loopback":
+            return self._engine.netcheck.has_loopback()
+        # a candidate inside the mesh would carry the tunnel in itself
+        return address not in self._engine.peers.by_address and address not in self._engine.own_addresses
+
+    # activity
+
+    def active(self, peer: "Peer") -> bool:
+        """Whether something was sent to the peer lately."""
+        return peer.last_sent is not None and self._engine.now - peer.last_sent < ACTIVE
+
+    def trusted(self, peer: "Peer") -> bool:
+        """Whether the best path answered lately."""
+        return peer.best is not None and self._engine.now < peer.trusted_until
+
+    def activity(self, peer: "Peer") -> None:
+        """Something was, or waits to be, sent to the peer."""
+        peer.last_sent = self._engine.now
+        self._engine.netcheck.activity()
+        if self._engine.timers.at(("heartbeat", peer.index)) is None:
+            self.heartbeat(peer)
+
+    def heartbeat(self, peer: "Peer") -> None:
+        """Timer: every 3 s while active."""
+        now, best = self._engine.now, peer.best
+        if not self.active(peer):
+            peer.round = 0
+            return
+        self._engine.timers.set(("heartbeat", peer.index), now + HEARTBEAT)
+        if best is not None and now - peer.trusted_until >= DROP_AFTER and best.misses > 2:
+            self._lose(peer)
+        elif best is not None:
+            self._engine.disco.ping(peer, best.path)
+        if self._probe_due(peer):
+            self._probe(peer)
+
+    def _probe_due(self, peer: "Peer") -> bool:
+        since = FULL_AGAIN if peer.probed is None else self._engine.now - peer.probed
+        if self.trusted(peer):
+            assert peer.best is not None
+            return peer.best.latency > GOOD_ENOUGH and since >= FULL_AGAIN
+        return since >= ROUNDS[min(peer.round, len(ROUNDS)) - 1] if peer.round else True
+
+    def _probe(self, peer: "Peer") -> None:
+        now = self._engine.now
+        peer.probed = now
+        peer.round += 1
+        self.sync(peer)
+        for candidate in list(peer.candidates.values()):
+            if candidate.pinged is None or now - candidate.pinged >= SAME_CANDIDATE:
+                self._engine.disco.ping(peer, candidate.path)
+        self._engine.disco.call(peer)
+
+    def _probe_if_wanted(self, peer: "Peer") -> None:
+        if self.active(peer) and not self.trusted(peer):
+            self._probe(peer)
+
+    def probe_now(self, peer: "Peer") -> None:
+        """A person asked: all candidates, whatever the timers say."""
+        for candidate in peer.candidates.values():
+            candidate.pinged = None
+        peer.round = 0
+        self.activity(peer)
+
+    def endpoints_changed(self) -> None:
+        """Our own endpoints changed: call those again that we have no direct path to."""
+        for peer in self._engine.peers.all():
+            if self.active(peer) and not self.trusted(peer):
+                self._engine.disco.call(peer)
+
+    def network_changed(self) -> None:
+        """Our uplinks changed: no answer of before counts."""
+        for peer in self._engine.peers.all():
+            peer.trusted_until = min(peer.trusted_until, self._engine.now)
+            uplinks = {} if peer.best is None else self._engine.netcheck.uplinks_for(len(peer.best.path[2]))
+            if peer.best is not None and peer.best.path[0] not in uplinks:
+                self._lose(peer)
+            for where in list(peer.candidates):
+                if where[0] not in self._engine.netcheck.uplinks_for(len(where[2])):
+                    del peer.candidates[where]
+                else:
+                    peer.candidates[where].pinged = None
+            peer.round = 0
+            self.sync(peer)
+            self.update(peer)
+            self._probe_if_wanted(peer)
+
+    # answers
+
+    def pong(self, peer: "Peer", where: "Path", latency: int) -> None:
+        """Our ping to `where` was answered."""
+        now = self._engine.now
+        candidate = peer.candidates.get(where)
+        if candidate is None:
+            return
+        candidate.ponged, candidate.latency, candidate.misses = now, latency, 0
+        if candidate is not peer.best and self.trusted(peer) and peer.best is not None and not better(candidate, peer.best):
+            return
+        moved = candidate is not peer.best
+        peer.best, peer.trusted_until, peer.round = candidate, now + TRUST, 0
+        self._engine.timers.set(("trust", peer.index), peer.trusted_until)
+        self.update(peer)
+        if moved:
+            self._engine.event(("path", peer.key, where, f"it answered in {latency} ms"))
+            self._engine.sessions.way_open(peer)
+
+    def missed(self, peer: "Peer", where: "Path") -> None:
+        """Our ping to `where` was not answered in 5 s."""
+        candidate = peer.candidates.get(where)
+        if candidate is not None:
+            candidate.misses = min(candidate.misses + 1, 1000)
+
+    def distrust(self, peer: "Peer") -> None:
+        """Timer: the last pong of the best path is 6.5 s old."""
+        self.update(peer)
+        if self.active(peer):
+            self.heartbeat(peer)
+
+    def _lose(self, peer: "Peer") -> None:
+        peer.best = None
+        self._engine.timers.cancel(("trust", peer.index))
+        self.update(peer)
+        relay = self.relay(peer)
+        if relay is not None:
+            self._engine.event(("path", peer.key, relay, "the direct path stopped answering"))
+
+    # what is used
+
+    def relay(self, peer: "Peer") -> "Path | None":
+        """The relay path to the peer: its home, else where it was heard."""
+        for region in (peer.home, peer.heard_region):
+            if region and self._engine.relays.known(region):
+                return path.relay(region, peer.key)
+        return None
+
+    def for_control(self, peer: "Peer") -> "tuple[list[Path], bool]":
+        """Where a handshake goes, and whether one of those ways is live."""
+        relay = self.relay(peer)
+        ways: list[Path] = [] if peer.best is None else [peer.best.path]
+        live = peer.best is not None
+        if relay is not None and not self.trusted(peer):
+            ways.append(relay)
+            live = self._engine.relays.open(relay[0]) or live
+        return ways, live
+
+    def update(self, peer: "Peer") -> None:
+        """Tell the transport, if it does not know yet."""
+        relay, wanted = self.relay(peer), []
+        if peer.best is not None:
+            wanted.append(peer.best.path)
+        if relay is not None and not self.trusted(peer):
+            wanted.append(relay)
+        if wanted != peer.paths:
+            peer.paths = wanted
+            self._engine.apply(("paths", peer.index, wanted))
+
+    def remove(self, peer: "Peer") -> None:
+        """The peer leaves."""
+        for name in TIMERS:
+            self._engine.timers.cancel((name, peer.index))
+
+
+def better(new: Candidate, old: Candidate) -> bool:
+    """Whether `new` is worth leaving `old`, both answering, for."""
+    if bool(new.path[4]) != bool(old.path[4]):
+        return not new.path[4]
+    ours, theirs = _bonus(new), _bonus(old)
+    if new.latency < old.latency:
+        ours += 100 - new.latency * 100 // old.latency
+    elif old.latency < new.latency:
+        theirs += 100 - old.latency * 100 // new.latency
+    return ours > theirs and (ours > 1 or theirs > 0)
+
+
+def _bonus(candidate: Candidate) -> int:
+    address = candidate.path[2]
+    return {"loopback": 50, "link-local": 30, "private": 20}.get(ip_kind(address), 0) + (10 if len(address) == 16 else 0)
+
+
+def ip_kind(address: bytes) -> str:
+    """none, loopback, link-local, private, multicast or global."""
+    if len(address) == 4:
+        for prefix, bits, kind in _KINDS4:
+            if ip.contains((prefix, bits), address):
+                return kind
+        return "global"
+    for prefix, bits, kind in _KINDS6:
+        if ip.contains((prefix, bits), address):
+            return kind
+    return "global"
+
+
+_KINDS4 = (
+    (b"\x00\x00\x00\x00", 8, "none"), (b"\x7f\x00\x00\x00", 8, "loopback"), (b"\xa9\xfe\x00\x00", 16, "link-local"),
+    (b"\x0a\x00\x00\x00", 8, "private"), (b"\xac\x10\x00\x00", 12, "private"), (b"\xc0\xa8\x00\x00", 16, "private"),
+    (b"\xe0\x00\x00\x00", 3, "multicast"),
+)  # fmt: skip
+_KINDS6 = (
+    (bytes(16), 128, "none"), (bytes(15) + b"\x01", 128, "loopback"), (b"\xfe\x80" + bytes(14), 10, "link-local"),
+    (b"\xfc" + bytes(15), 7, "private"), (b"\xff" + bytes(15), 8, "multicast"), (bytes(10) + b"\xff\xff" + bytes(4), 96, "none"),
+)  # fmt: skip

@@ -1,0 +1,87 @@
+"""What the engine knows of one peer: its keys, its sessions, the ways to it. Plain data; the rules are in sessions.py and paths.py."""
+
+from skerry_core.wireguard.cookie import CookieJar
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from skerry_core.tailcfg.node import Node
+    from skerry_core.wireguard.handshake import Initiator
+
+    UdpPath = tuple[int, int, bytes, int, int]
+    RelayPath = tuple[int, bytes]
+    Path = tuple[Any, ...]
+    Prefix = tuple[bytes, int]
+
+
+class Session:
+    """One pair of keys in the transport; `initiator` when the handshake was ours."""
+
+    def __init__(self, local: int, created: int, initiator: bool) -> None:
+        self.local, self.created, self.initiator = local, created, initiator
+
+
+class Candidate:
+    """One UDP path that may lead to a peer, and what became of asking it."""
+
+    def __init__(self, path: "UdpPath") -> None:
+        self.path = path
+        self.sources = 0  # bits of paths.FROM_*
+        self.heard: int | None = None  # last ping that came from there
+        self.pinged: int | None = None
+        self.ponged: int | None = None
+        self.latency = 0
+        self.misses = 0
+
+
+class Peer:
+    """A peer of the map. `index` is its number in the transport."""
+
+    def __init__(self, index: int, key: bytes, crypto: "Any") -> None:
+        self.index, self.key = index, key
+        self.node: Node | None = None
+        self.disco = b""
+        self.box: bytes | None = None
+        self.allowed: list[Prefix] = []
+        self.home = 0
+        self.heard_region = 0
+        self.gone_region = 0
+        # WireGuard
+        self.cookies = CookieJar(crypto, key)
+        self.initiator: Initiator | None = None
+        self.handshake_since: int | None = None
+        self.initiated: int | None = None  # last initiation sent
+        self.initiated_live = False  # it had a live way out
+        self.answered: int | None = None  # last initiation answered
+        self.stamp = b""  # greatest TAI64N taken from this peer
+        self.current: Session | None = None
+        self.next: Session | None = None
+        self.previous: Session | None = None
+        self.last_handshake: int | None = None
+        self.last_sent: int | None = None
+        self.last_received: int | None = None
+        self.armed = 0
+        self.extra = 0  # bits already armed a second time in this second
+        self.keepalive_again = False
+        # paths
+        self.candidates: dict[UdpPath, Candidate] = {}
+        self.map_endpoints: list[tuple[bytes, int]] = []
+        self.called_endpoints: list[tuple[bytes, int]] = []
+        self.best: Candidate | None = None
+        self.trusted_until = 0
+        self.paths: list[Path] | None = None  # what the transport was told
+        self.round = 0  # full probes without a direct answer
+        self.probed: int | None = None  # last full probe
+        self.calls: list[int] = []  # when call-me-maybes came
+        self.pings = 0  # outstanding
+        self.burst = (0, 0)  # second, disco messages taken in it
+        self.last_ping: tuple[bytes, Path] | None = None
+
+    def sessions(self) -> "list[Session]":
+        """Those that exist."""
+        return [session for session in (self.current, self.next, self.previous) if session is not None]
+
+    def name(self) -> str:
+        """First label of its name, for people."""
+        return self.node.host_name if self.node is not None and self.node.host_name else self.key.hex()[:8]

@@ -1,0 +1,86 @@
+"""Sentences for people: how a peer is reached now, what was tried and what came of it. They state what was seen and guess nothing."""
+
+from skerry_core import path as paths
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from skerry_core.engine.engine import Engine
+    from skerry_core.engine.peer import Candidate, Peer
+
+
+def why(engine: "Engine", peer: "Peer") -> "list[str]":
+    """Current path first, then each candidate, then the relay, the session and our own side."""
+    sentences = [_current(engine, peer)]
+    for where in sorted(peer.candidates, key=paths.text):
+        sentences.append(_candidate(engine, peer, peer.candidates[where]))
+    if not peer.candidates:
+        sentences.append(f"{peer.name()} has told no addresses that can be tried from here.")
+    sentences.extend(_relay(engine, peer))
+    sentences.append(_session(engine, peer))
+    sentences.extend(ourselves(engine))
+    return sentences
+
+
+def _ago(engine: "Engine", at: "int | None") -> str:
+    seconds = 0 if at is None else (engine.now - at) // 1000
+    return f"{seconds} s ago" if seconds < 120 else f"{seconds // 60} min ago"
+
+
+def _current(engine: "Engine", peer: "Peer") -> str:
+    relay = engine.paths.relay(peer)
+    if peer.best is not None:
+        text = f"{peer.name()} is reached directly at {paths.text(peer.best.path)}, {peer.best.latency} ms"
+        if engine.paths.trusted(peer):
+            return text + "."
+        return text + f"; it answered last {_ago(engine, peer.best.ponged)}" + (", so the relay is used as well." if relay else ".")
+    if relay is not None:
+        return f"{peer.name()} is reached through {engine.relays.text(relay[0])}; there is no direct path."
+    return f"There is no way to {peer.name()}: no direct path, and no relay that both know."
+
+
+def _candidate(engine: "Engine", peer: "Peer", candidate: "Candidate") -> str:
+    origin = "heard from" if candidate.sources == 4 else "told by the peer" if candidate.sources & 2 else "from the map"
+    text = f"{paths.text(candidate.path)} ({origin}): "
+    if candidate.ponged is not None and candidate.misses == 0:
+        chosen = "in use" if candidate is peer.best else "not better than the one in use" if peer.best is not None else "not in use"
+        return text + f"answered {_ago(engine, candidate.ponged)} in {candidate.latency} ms, {chosen}."
+    if candidate.misses:
+        before = "" if candidate.ponged is None else f"; it did {_ago(engine, candidate.ponged)}"
+        return text + f"did not answer {candidate.misses} time{'s' if candidate.misses > 1 else ''}{before}."
+    if candidate.pinged is not None:
+        return text + f"asked {_ago(engine, candidate.pinged)}, no answer yet."
+    return text + "not asked yet."
+
+
+def _relay(engine: "Engine", peer: "Peer") -> "list[str]":
+    relay = engine.paths.relay(peer)
+    if relay is None:
+        return [f"{peer.name()} has no home relay that is in the map."]
+    link = engine.relays.link(relay[0])
+    if link is None:
+        return []
+    name = engine.relays.text(relay[0])
+    if link.error:
+        return [f"{name} is not reachable from here: {link.error}."]
+    if peer.gone_region == relay[0]:
+        return [f"{name} said that {peer.name()} is not connected to it."]
+    return [f"{name} is {'connected' if link.stage == 'up' else 'being connected' if link.stage != 'closed' else 'connected on demand'}."]
+
+
+def _session(engine: "Engine", peer: "Peer") -> str:
+    if peer.handshake_since is not None:
+        return f"A handshake has been under way for {(engine.now - peer.handshake_since) // 1000} s without an answer."
+    if peer.current is not None:
+        return f"The session keys were agreed {_ago(engine, peer.current.created)}."
+    return "There is no session; the next packet starts one."
+
+
+def ourselves(engine: "Engine") -> "list[str]":
+    """What is special about our own network."""
+    sentences = []
+    if engine.netcheck.varies:
+        sentences.append("Our router maps each destination to another port (a hard NAT); direct paths need the other side to be easy.")
+    report = engine.netcheck.report()
+    if report["regions"] and not report["udp"]:
+        sentences.append("No STUN server answers us: UDP may be blocked here.")
+    return sentences
