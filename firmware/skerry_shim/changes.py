@@ -1,6 +1,6 @@
 """Packs the changes of a transaction and the paths in it for C, and unpacks the records that come back.
 
-A change is u8 operation | u32 length | body, little-endian (apply.c has the bodies); a path is 56 bytes and the head of a record 80 (fifo.h).
+A change is u8 operation | u32 length | body, little-endian (apply.c has the bodies); a path is 56 bytes, the head of a record 80 (fifo.h).
 Shapes and types are checked here, everything that needs the transport's state in C. Both raise LocalError before anything has changed.
 """
 

@@ -7,6 +7,7 @@ It does not choose nonces, sign, or make keys.
 """
 
 import hashlib
+from typing import Any
 
 from skerry_core.errors import LocalError, PeerError
 
@@ -78,7 +79,7 @@ def xopen(key: bytes, nonce24: bytes, ciphertext: bytes, ad: bytes = b"") -> byt
     return _opened(_lib.shim_xopen, key, nonce24, ciphertext, ad)
 
 
-def _opened(function, key, nonce, ciphertext, ad):  # type: ignore[no-untyped-def]
+def _opened(function: Any, key: bytes, nonce: bytes, ciphertext: bytes, ad: bytes) -> bytes | None:
     size = len(ciphertext) - TAG
     if size < 0:
         return None

@@ -71,7 +71,7 @@ static void data_message(struct outbox *o, uint8_t *data, size_t len)
     struct session *s = map_get(&t->sessions, get_le(data + 4, 4));
     uint64_t counter = get_le(data + 8, 8);
     if (!s || counter >= REJECT_AFTER_MESSAGES) {
-        drop(t, DROP_index);
+        drop(t, s ? DROP_replay : DROP_index);
         return;
     }
     if (!open_message(t, s, data, len, counter))

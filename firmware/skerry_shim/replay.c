@@ -1,5 +1,5 @@
 /* Replay window of 8128 counters in a ring of 128 words of 64 bits (the scheme of RFC 6479): a counter's word is counter / 64 mod 128;
- * moving ahead clears the words passed. A counter is older than the window when newest - counter >= 8128. Only authentic packets may be
+ * moving ahead clears the words passed. A counter is too old when newest - counter > 8128. Only authentic packets may be
  * accepted here; it holds no lock. */
 #include "replay.h"
 
@@ -12,7 +12,7 @@ int replay_fresh(const struct replay *r, uint64_t counter)
 {
     if (!r->any || counter > r->newest)
         return 1;
-    if (r->newest - counter >= REPLAY_WINDOW)
+    if (r->newest - counter > REPLAY_WINDOW)
         return 0;
     return !(r->bits[word_of(counter) % REPLAY_WORDS] >> (counter % 64) & 1);
 }

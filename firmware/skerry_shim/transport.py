@@ -1,8 +1,8 @@
 """The packet path in C behind the transport interface of ARCHITECTURE.md; skerry_core.transport documents what that leaves open.
 
-Python sees transactions, control datagrams and edges; packets of sessions go from TUN to the sockets and back without it. Differences from the
-Python transport: at most 16 paths a peer; `poll` also bounds its bytes (8 MiB); reasons `drop_send` (a socket refused, or none is bound for
-the path) and `drop_tun` (the device refused). Not thread-safe in `close`; the other calls may come from any thread.
+Python sees transactions, control datagrams and edges; packets of sessions go from TUN to the sockets and back without it. Differences from
+the Python transport: at most 16 paths a peer; `poll` also bounds its bytes (8 MiB); reasons `drop_send` (a socket refused, or none is
+bound for the path) and `drop_tun` (the device refused). Not thread-safe in `close`; the other calls may come from any thread.
 """
 
 import os
