@@ -1,9 +1,9 @@
 """The engine: one sans-IO object that composes control, relays, disco, WireGuard sessions and paths into a node behind five verbs.
 
-    receive(item, now)   handle_timer(now)   next_timer()   actions()   events()        and for reading: status(), why(key), save()
+    receive(item, now)   handle_timer(now)   next_timer()   actions()   events()        and to read: status(), why(key), save()
 
-    engine.py     composition: dispatch of inputs, actions, events          control.py    the gateway: dial, registration, commands to it
-    timers.py     every timer of the node, one heap                         channel.py    one ts2021 connection (HTTP upgrade, Noise, HTTP/2)
+    engine.py     composition: dispatch of inputs, actions, events          control.py    the gateway: dial, back-off, watchdog
+    timers.py     every timer of the node, one heap                         channel.py    one ts2021 connection (HTTP, Noise, HTTP/2)
     clock.py      wall time, gateway time, TAI64N stamps that never fall    maps.py       the map poll and the lite updates
     peers.py      map -> peers -> changes of the transport                  hostinfo.py   what we tell the gateway about ourselves
     sessions.py   WireGuard handshakes and the timers of sessions           relays.py     DERP connections, one per region

@@ -26,7 +26,7 @@ class Clock:
             raise LocalError("saved TAI64N floor is more than ten years ahead: restore the last good state file, or log out and join again")
         self.ceiling = ceiling
         self._last = ceiling
-        self._local: "int | None" = None  # wall ms at monotonic 0
+        self._local: int | None = None  # wall ms at monotonic 0
         self._saved_control = control
         self._known = False
         self._offset = 0

@@ -5,8 +5,8 @@ dropped and counted in `drops` by kind; only misuse by the adapter is a LocalErr
 handled leave as one transaction, in order with the other actions.
 """
 
-from skerry_core import stun
 from skerry_core import disco as disco_codec
+from skerry_core import stun
 from skerry_core.engine import commands, state
 from skerry_core.engine.clock import Clock
 from skerry_core.engine.control import Control
@@ -130,7 +130,9 @@ class Engine:
     def why(self, peer_key: bytes) -> "list[str]":
         """Sentences about the path to a peer."""
         peer = self.peers.by_key.get(peer_key)
-        return why(self, peer) if peer is not None else ["This node is not among the peers: it is unknown, its key expired, or we are down."]
+        if peer is None:
+            return ["This node is not among the peers: it is unknown, its key has expired, or we are down."]
+        return why(self, peer)
 
     def save(self) -> "dict[str, Any]":
         """The state to keep (secret, JSON-able); see state.py."""
@@ -529,7 +531,7 @@ class Engine:
         if not own.machine_authorized:
             return "NeedsMachineAuth"
         alive = self.relays.live(self.netcheck.home) or any(peer.current is not None for peer in self.peers.by_index.values())
-        return "Running" if alive or self.state == "Running" and self.control.since is not None else "Starting"
+        return "Running" if alive or (self.state == "Running" and self.control.since is not None) else "Starting"
 
 
 def _gateway(config: "dict[str, Any]", loaded: "state.State") -> "tuple[Gateway | None, bytes | None]":

@@ -344,10 +344,7 @@ class Netcheck:
 def _has(uplink: "dict[str, Any]", size: int) -> bool:
     if not uplink["port4" if size == 4 else "port6"]:
         return False
-    for _, address in uplink["addresses"]:
-        if len(address) == size and (size == 4 or ip_kind(address) != "link-local"):
-            return True
-    return False
+    return any(len(address) == size and (size == 4 or ip_kind(address) != "link-local") for _, address in uplink["addresses"])
 
 
 def _addresses(uplinks: "list[dict[str, Any]]") -> "set[tuple[int, bytes, int]]":

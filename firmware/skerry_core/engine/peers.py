@@ -2,7 +2,8 @@
 
 A peer is installed when its key has not expired (by the gateway's time) and it is neither jailed nor a plain WireGuard peer. Its own
 addresses are always allowed; other prefixes only with "accept_routes", and default routes never. A prefix that two peers claim
-belongs to the one with the lowest id. One response of the map becomes one transaction: peers, allowed IPs, addresses and filter swap together.
+belongs to the one with the lowest id. One response of the map becomes one transaction: peers, allowed IPs, addresses and filter swap
+together.
 """
 
 from skerry_core import filter

@@ -44,7 +44,9 @@ def load(document: "Any", random: "Any") -> State:
         raise LocalError(f"saved state is damaged: an object with a version is needed; {_RESTORE}")
     if document["version"] != VERSION:
         newer = "a newer" if document["version"] > VERSION else "an unknown"
-        raise LocalError(f"saved state has version {document['version']}, written by {newer} Skerry; this one reads version {VERSION}: update it")
+        raise LocalError(
+            f"saved state has version {document['version']}, written by {newer} Skerry; this one reads version {VERSION}: update Skerry"
+        )
     state.machine_key = _bytes(document, "machine_key", 32)
     state.node_key = _bytes(document, "node_key", 32)
     state.disco_key = _bytes(document, "disco_key", 32)
