@@ -48,7 +48,7 @@ class Tls(asyncio.Transport):
 
     # asyncio.Transport.
 
-    def write(self, data: bytes | bytearray | memoryview) -> None:  # type: ignore[override]
+    def write(self, data: bytes | bytearray | memoryview) -> None:
         if self._state == "handshake":
             self._early.append(bytes(data))
         elif self._state == "open" and data:

@@ -2,51 +2,60 @@
 
 from __future__ import annotations
 
-import time
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
 
+from skerry_gateway.control import Coordinator
 from skerry_gateway.identity import Identity
 from skerry_gateway.serve.address import Url
-from skerry_gateway.store import User
-from skerry_gateway.web.templates import render
+from skerry_gateway.store import Node, User
+from skerry_gateway.web.render import render
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+NEXT_COOKIE = "skerry-next"
+WAITING_PATH = re.compile(r"/register/[A-Za-z0-9_-]{1,100}")
 SECURE_COOKIE, PLAIN_COOKIE = "__Host-skerry", "skerry-plain"
-
-
-def wall_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 @dataclass
 class Context:
-    """`call(user, verb, arguments)` is the admin verbs with the rights of that user; LocalError for what cannot be done."""
+    """`call(user, verb, arguments)` is the admin verbs with the rights of that user, `decide(token, user, allow)` answers a device that
+    asks to join; both raise LocalError. `address` is what nodes are given; `own_certificate`: the owner gave certificate files."""
 
     url: Url
-    identity: Identity
-    control_key: bytes
+    coordinator: Coordinator
+    address: str
     call: Callable[[User, str, dict[str, Any]], Any]
-    public_certificate: bool = False
-    wall: Callable[[], int] = wall_ms
+    decide: Callable[[str, User, bool], Node | None]
+    now: Callable[[], int]
+    own_certificate: bool = False
     hosts: frozenset[str] = field(init=False)
+    open_paths: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         self.hosts = frozenset({self.url.host, *LOCAL_HOSTS})
 
+    @property
+    def identity(self) -> Identity:
+        return self.coordinator.identity
+
+    def wall(self) -> int:
+        return self.coordinator.wall(self.now())
+
     def is_open(self, request: web.Request) -> bool:
         """Routes that say nothing a stranger may not know, and that machines ask by whatever name they have for us."""
-        return request.match_info.route.name in OPEN_ROUTES
+        return route_of(request) in self.open_paths
 
     def secure(self, request: web.Request) -> bool:
         """Whether the browser speaks TLS, to us or to a proxy that serves our https URL."""
         return request.secure or (self.url.secure and request.host == self.url.authority)
 
     def strict_transport(self, request: web.Request) -> bool:
-        return self.public_certificate and self.url.address is None and self.url.public() and self.secure(request)
+        return self.own_certificate and self.url.address is None and self.url.public() and self.secure(request)
 
     def cookie(self, request: web.Request) -> str:
         return SECURE_COOKIE if self.secure(request) else PLAIN_COOKIE
@@ -55,16 +64,29 @@ class Context:
         token = request.cookies.get(self.cookie(request))
         return self.identity.session(token, self.wall()) if token else None
 
-    def page(self, request: web.Request, name: str, status: int = 200, **values: Any) -> web.Response:
-        values = {"user": request.get(USER), "path": request.path, "url": str(self.url), "now": self.wall(), **values}
-        return web.Response(text=render(name, values), status=status, content_type="text/html")
+    def page(self, request: web.Request, template: str, status: int = 200, **values: Any) -> web.Response:
+        given = {"user": request.get(USER), "path": request.path, "url": str(self.url), "address": self.address, "now": self.wall()}
+        return web.Response(text=render(template, {**given, **values}), status=status, content_type="text/html")
 
-    def refusal(self, request: web.Request, status: int, text: str) -> web.Response:
+    def refusal(self, request: web.Request, status: int, text: str) -> web.StreamResponse:
+        """An error as the asker can read it; who is not signed in is told how to, and finds the way back to a device that waits."""
         if request.path.startswith("/api/"):
             return web.json_response({"error": text}, status=status)
-        return self.page(request, "refusal.html", status, text=text)
+        if status != 401:
+            return self.page(request, "refusal.html", status, text=text)
+        response = self.page(request, "sign_in.html", status, name="", broken=False)
+        if WAITING_PATH.fullmatch(request.path):
+            response.set_cookie(NEXT_COOKIE, request.path, max_age=600, httponly=True, samesite="Lax")
+        return response
 
 
-OPEN_ROUTES = {"key", "probe", "latency", "generate_204", "health"}
+
+
+def route_of(request: web.Request) -> str:
+    """The pattern of the route, for the log: a path itself may hold a token. "" when there is none."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else ""
+
+
 CONTEXT: web.AppKey[Context] = web.AppKey("context", Context)
 USER = "user"  # request[USER]: the signed-in User or None

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from skerry_core.errors import LocalError
-from skerry_gateway.web.context import CONTEXT, USER, Context
+from skerry_gateway.web.context import CONTEXT, USER, Context, route_of
 
 log = logging.getLogger(__name__)
 SAFE = {"GET", "HEAD", "OPTIONS"}
@@ -26,6 +26,7 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
     "X-Content-Type-Options": "nosniff",
+    "Server": "Skerry",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
@@ -56,7 +57,7 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPException as error:
         response = error if error.status < 400 else context.refusal(request, error.status, _REASONS.get(error.status, error.reason))
     except Exception:
-        log.exception("%s %s failed", request.method, request.match_info.route.name or "a request")
+        log.exception("%s %s failed", request.method, route_of(request))
         response = context.refusal(request, 500, "The gateway made a mistake; its log says more.")
     return _finish(context, request, response)
 

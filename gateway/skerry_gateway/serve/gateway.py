@@ -1,0 +1,127 @@
+"""The gateway put together: the state directory's secrets, the coordinator, the relay, the console, and what one does to the other."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from skerry_core.errors import LocalError
+from skerry_gateway.control import AdminError, Coordinator
+from skerry_gateway.options import Options
+from skerry_gateway.policy import PolicyError
+from skerry_gateway.relay import Relay
+from skerry_gateway.serve import address, derpmap, secure
+from skerry_gateway.serve.service import Service, monotonic_ms
+from skerry_gateway.store import Node, StateDir, Store, User
+from skerry_gateway.stun import Answerer
+from skerry_gateway.web.app import make_app
+from skerry_gateway.web.context import Context
+from skerry_shim import crypto
+
+JUMP_MS = 1000
+
+
+@dataclass
+class Gateway:
+    """Everything of one running gateway that is not a socket. Make it in the event loop that is to run it."""
+
+    url: address.Url
+    tls: secure.Identity
+    store: Store
+    coordinator: Coordinator
+    control: Service
+    relay: Service
+    answerer: Answerer
+    app: web.Application
+    relay_key: bytes
+
+    @property
+    def address(self) -> str:
+        """What nodes are given: the URL and the key it must prove."""
+        return f"{self.url}#{self.coordinator.key_json()['publicKey']}"
+
+    def call(self, verb: str, arguments: dict[str, Any], user: User | None = None) -> Any:
+        """An admin verb; without a user as the gateway's own command line, which may do everything."""
+        from skerry_gateway import admin
+
+        try:
+            return admin.call(self.coordinator, verb, arguments, self.control.now(), user=user)
+        except (AdminError, PolicyError) as error:
+            raise LocalError(str(error)) from None
+        finally:
+            self.control.turn()
+
+    def decide(self, token: str, user: User, allow: bool) -> Node | None:
+        """A person lets the machine at a sign-in page in, or does not; its node."""
+        try:
+            if allow:
+                return self.coordinator.authorize(token, user.id, self.control.now())
+            self.coordinator.decline(token, self.control.now())
+            return None
+        except AdminError as error:
+            raise LocalError(str(error)) from None
+        finally:
+            self.control.turn()
+
+    def check_clock(self) -> None:
+        """Wall time is counted from the start; when the machine's clock was set meanwhile, the coordinator is told."""
+        now, wall = self.control.now(), wall_ms()
+        if abs(self.coordinator.wall(now) - wall) > JUMP_MS:
+            self.coordinator.clock(wall, now)
+            self.control.turn()
+
+    def stop(self) -> None:
+        self.coordinator.stop(self.control.now())
+        self.control.turn()
+        self.control.stop()
+        self.relay.stop()
+        self.store.close()
+
+
+def wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def assemble(options: Options, state: StateDir, tcp_port: int, stun_port: int) -> Gateway:
+    """The ports are those listened on. LocalError for options that cannot work."""
+    files = bool(options.tls_cert)
+    url = address.parse(options.url) if options.url else address.default(options.listen[0], tcp_port, files)
+    tls = _tls(options, state.path, url)
+    store = Store.open(state.database)
+    now = monotonic_ms()
+    regions = derpmap.derp_map(url, stun_port, tls.pin)
+    coordinator = Coordinator(store, state.secret("control"), crypto, os.urandom, regions, now, wall_ms(), url=str(url))
+    if coordinator.members.network.url != str(url):
+        coordinator.configure("serve", now, url=str(url))
+    relay = Relay(crypto, os.urandom, state.secret("relay"), coordinator.relay_allowed)
+    control_service, relay_service = Service("control", coordinator), Service("relay", relay)
+    _withdraw_everywhere(coordinator, relay, relay_service)
+    gateway = Gateway(url, tls, store, coordinator, control_service, relay_service, Answerer(), web.Application(), relay.public)
+    gateway.app = make_app(_console(gateway, files))
+    return gateway
+
+
+def _console(gateway: Gateway, files: bool) -> Context:
+    def call(user: User, verb: str, arguments: dict[str, Any]) -> Any:
+        return gateway.call(verb, arguments, user)
+
+    return Context(gateway.url, gateway.coordinator, gateway.address, call, gateway.decide, gateway.control.now, files)
+
+
+def _withdraw_everywhere(coordinator: Coordinator, relay: Relay, service: Service) -> None:
+    def withdrawn(node_key: bytes) -> None:
+        relay.withdraw(node_key, service.now())
+        service.turn()
+
+    coordinator.on_withdraw(withdrawn)
+
+
+def _tls(options: Options, state: Path, url: address.Url) -> secure.Identity:
+    if options.tls_cert and options.tls_key:
+        return secure.from_files(options.tls_cert, options.tls_key, url)
+    return secure.own(state, url, pinned=not url.secure)

@@ -1,0 +1,147 @@
+"""`run(options)`: `skerry-gateway serve` from the first message to a clean stop.
+
+Start-up order: state directory and its lock, sockets (so that a port in use is said before anything is created), the parts, the first
+connection. Stop on SIGINT or SIGTERM: map streams end, connections close, sockets and the admin socket are gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import signal
+import socket
+import sys
+from contextlib import ExitStack
+from typing import Any
+
+from aiohttp import web
+
+from skerry_core.errors import LocalError
+from skerry_gateway.options import Options
+from skerry_gateway.serve import admin_socket, sockets
+from skerry_gateway.serve.datagram import StunSocket
+from skerry_gateway.serve.front import Front
+from skerry_gateway.serve.gateway import Gateway, assemble, wall_ms
+from skerry_gateway.serve.limits import Limits
+from skerry_gateway.serve.watch import notify, watch_lag
+from skerry_gateway.store import StateDir
+
+log = logging.getLogger(__name__)
+HTTP = {"keepalive_timeout": 30.0, "access_log": None, "max_line_size": 8190, "max_field_size": 8190, "lingering_time": 2.0}
+GOODBYE = 0.2
+
+
+def run(options: Options) -> int:
+    """Serve until a signal; 0 after a clean stop. LocalError for what its owner must change."""
+    if bool(options.tls_cert) != bool(options.tls_key):
+        raise LocalError("--tls-cert and --tls-key belong together: give both, or neither")
+    state = StateDir(options.state).prepare()
+    with state.lock(), ExitStack() as opened:
+        tcp = [opened.enter_context(sock) for sock in sockets.listen_tcp(*options.listen)]
+        udp = [opened.enter_context(sock) for sock in _stun_sockets(*options.stun_listen)]
+        asyncio.run(_serve(options, state, tcp, udp))
+    return 0
+
+
+def _stun_sockets(host: str, port: int) -> list[socket.socket]:
+    """The port and the next: a node that gets two answers learns how its NAT maps."""
+    first = sockets.listen_udp(host, port)
+    try:
+        return first + sockets.listen_udp(host, first[0].getsockname()[1] + 1)
+    except LocalError:
+        for sock in first:
+            sock.close()
+        raise
+
+
+async def _serve(options: Options, state: StateDir, tcp: list[socket.socket], udp: list[socket.socket]) -> None:
+    loop = asyncio.get_running_loop()
+    gateway = assemble(options, state, tcp[0].getsockname()[1], udp[0].getsockname()[1])
+    admin = await admin_socket.serve(admin_socket.listen(state.socket), gateway.call)
+    runner = web.AppRunner(gateway.app, **HTTP)  # type: ignore[arg-type]
+    await runner.setup()
+    tls_only = str(gateway.url) if options.tls_cert else None
+    front = Front(gateway.control, gateway.relay, gateway.relay_key, _http(runner), gateway.tls.context, Limits(), tls_only)
+    servers = [await loop.create_server(front, sock=sock, backlog=sockets.BACKLOG) for sock in tcp]
+    for sock in udp:
+        await loop.create_datagram_endpoint(lambda: StunSocket(gateway.answerer), sock=sock)
+    watchers = [asyncio.create_task(watch_lag()), asyncio.create_task(_watch_clock(gateway))]
+    gateway.control.turn()
+    gateway.relay.turn()
+    announce(options, gateway)
+    notify("READY=1")
+    try:
+        await _signal()
+    finally:
+        notify("STOPPING=1")
+        for server in [*servers, admin]:
+            server.close()
+        for watcher in watchers:
+            watcher.cancel()
+        gateway.stop()
+        await runner.cleanup()
+        await asyncio.sleep(GOODBYE)  # what was written last leaves
+        state.socket.unlink(missing_ok=True)
+
+
+def _http(runner: web.AppRunner) -> Any:
+    assert runner.server is not None
+    return runner.server
+
+
+async def _signal() -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+async def _watch_clock(gateway: Gateway) -> None:
+    with contextlib.suppress(asyncio.CancelledError):
+        while True:
+            await asyncio.sleep(1)
+            gateway.check_clock()
+
+
+def announce(options: Options, gateway: Gateway) -> None:
+    """What the owner needs next: the address nodes are given, and on a first run the link to sign in with. On standard output."""
+    first = gateway.coordinator.identity.ensure_owner(wall_ms())
+    if first is not None:
+        gateway.coordinator.reload_users(gateway.control.now())
+    facts = {"address": gateway.address, "url": str(gateway.url), "state": str(options.state)}
+    if first is not None:
+        facts["owner"], facts["owner_link"] = first[0], f"{gateway.url}/sign-in/{first[1]}"
+    if options.json:
+        print(json.dumps({"event": "ready", **facts}), flush=True)
+    else:
+        print(_spoken(facts), flush=True)
+    for warning in _warnings(options, gateway):
+        print(f"warning: {warning}", file=sys.stderr, flush=True)
+
+
+def _spoken(facts: dict[str, str]) -> str:
+    lines = [
+        f"Skerry gateway: {facts['url']}  (state in {facts['state']})",
+        "",
+        "Connect a node, or an official Tailscale client:",
+        f"  skerry up --gateway '{facts['address']}'",
+        f"  tailscale up --login-server {facts['url']}",
+    ]
+    if "owner_link" in facts:
+        lines += ["", f"Nobody has signed in yet. Sign in as {facts['owner']} with this link, which works once within a day:"]
+        lines += [f"  {facts['owner_link']}"]
+    return "\n".join([*lines, "", "Ctrl-C stops the gateway."])
+
+
+def _warnings(options: Options, gateway: Gateway) -> list[str]:
+    found = [gateway.tls.warning] if gateway.tls.warning else []
+    if not gateway.url.secure and gateway.url.public():
+        found.append(
+            f"{gateway.url} is plain HTTP on a public address: whoever is on the way can read the console and take over its sessions. "
+            "Nodes' control and traffic are encrypted all the same. Official Tailscale apps come back over https on port 443 only: give "
+            "--url https://NAME with --tls-cert and --tls-key, or put a proxy with a certificate in front"
+        )
+    return found
