@@ -208,7 +208,7 @@ static int check_expire(struct draft *d, struct change *c)
 
 static int check_arm(struct draft *d, struct change *c)
 {
-    return c->body[8] <= 7 || fail(d, "change arm: %d, need 0..7", c->body[8]);
+    return !(c->body[8] & ~EDGES_ARMABLE) || fail(d, "change arm: %d, need a sum of 1, 2, 4, 32", c->body[8]);
 }
 
 static int check_nothing(struct draft *d, struct change *c)

@@ -109,7 +109,7 @@ def _expire(number: int, local: int) -> bytes:
 
 
 def _arm(number: int, mask: int) -> bytes:
-    return _peer_number(number, "arm") + bytes((_number(mask, 7, "arm"),))
+    return _peer_number(number, "arm") + bytes((_number(mask, 63, "arm"),))
 
 
 def _filter(rules: bytes | None) -> bytes:

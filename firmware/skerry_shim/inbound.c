@@ -76,7 +76,7 @@ static void data_message(struct outbox *o, uint8_t *data, size_t len)
     }
     if (!open_message(t, s, data, len, counter))
         return;
-    session_received(o, s);
+    session_received(o, s, len > DATA_OVERHEAD);
     if (len > DATA_OVERHEAD)
         deliver(t, s->peer, data + DATA_HEADER, len - DATA_OVERHEAD);
 }

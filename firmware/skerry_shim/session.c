@@ -203,12 +203,14 @@ static void promote(struct outbox *o, struct peer *p, struct session *s)
     pthread_mutex_unlock(&p->lock);
 }
 
-void session_received(struct outbox *o, struct session *s)
+void session_received(struct outbox *o, struct session *s, bool data)
 {
     struct peer *p = s->peer;
     if (atomic_load_explicit(&p->next, memory_order_relaxed) == s)
         promote(o, p, s);
     edge(o->t, p, EDGE_RECEIVED);
+    if (data)
+        edge(o->t, p, EDGE_DATA);
 }
 
 void peer_arm(transport *t, struct peer *p, unsigned mask)

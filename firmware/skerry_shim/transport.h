@@ -24,7 +24,8 @@
 #include "shim.h"
 
 enum { DATA_HEADER = 16, DATA_OVERHEAD = 32, PAD = 16, TAIL = 32 }; /* TAIL: padding and tag behind a packet */
-enum { EDGE_SENT = 1, EDGE_RECEIVED = 2, EDGE_HANDSHAKE = 4, EDGE_CONFIRMED = 8, EDGE_LIMIT = 16 };
+enum { EDGE_SENT = 1, EDGE_RECEIVED = 2, EDGE_HANDSHAKE = 4, EDGE_CONFIRMED = 8, EDGE_LIMIT = 16, EDGE_DATA = 32 };
+#define EDGES_ARMABLE (EDGE_SENT | EDGE_RECEIVED | EDGE_HANDSHAKE | EDGE_DATA)
 enum { EVENT_DATAGRAM = 1, EVENT_FRAME, EVENT_BAD_RELAY, EVENT_EDGE, EVENT_RELAY_OUT, EVENT_PACKET };
 enum { MAX_PATHS = 16, MAX_SOCKETS = 32, MAX_PACKET = 65535, SLOT = 65536 + 64, BATCH = 32, OUTBOX = 64 };
 enum { QUEUE_PACKETS = 128, RING_EVENTS = 4096, OUTPUT_RECORDS = 4096 };
@@ -136,7 +137,7 @@ void outbox_flush(struct outbox *o);
 struct session *session_new(uint32_t local, uint32_t remote, const uint8_t *send_key, const uint8_t *receive_key);
 void session_retire(transport *t, struct session *s); /* peer.lock held; keys are gone when it returns */
 void session_free(struct session *s);
-void session_received(struct outbox *o, struct session *s); /* after a packet of it opened: promotion, edges */
+void session_received(struct outbox *o, struct session *s, bool data); /* after a packet of it opened: promotion, edges */
 void peer_install(struct outbox *o, struct peer *p, struct session *s, int as_next);
 void peer_send(struct outbox *o, struct peer *p, uint8_t *packet, size_t len); /* room of DATA_HEADER before and TAIL behind */
 void peer_keepalive(struct outbox *o, struct peer *p);

@@ -16,7 +16,7 @@ from skerry_core.wireguard import cookie, handshake, messages
 
 crypto = pytest.importorskip("skerry_shim.crypto")
 
-SENT, RECEIVED, HANDSHAKE, CONFIRMED = 1, 2, 4, 8
+SENT, RECEIVED, HANDSHAKE, CONFIRMED, DATA = 1, 2, 4, 8, 32
 ALICE_IP, BOB_IP = bytes((100, 64, 0, 1)), bytes((100, 64, 0, 2))
 ALICE_IP6, BOB_IP6 = bytes.fromhex("fd7a115ca1e000000000000000000001"), bytes.fromhex("fd7a115ca1e000000000000000000002")
 TO_BOB = path.udp(0, bytes((192, 0, 2, 2)), 41641)
@@ -423,6 +423,18 @@ def test_armed_edges_fire_once(make):
     assert edges(a.poll()) == [SENT]
 
 
+def test_data_is_told_from_keepalives(make):
+    a, b = pair(make)
+    b.apply([("arm", PEER, DATA)])
+    a.apply([("keepalive", PEER)])
+    carry(a, b, TO_ALICE)
+    assert edges(b.poll()) == []
+    for _ in range(2):
+        a.packet(udp())
+    carry(a, b, TO_ALICE)
+    assert edges(b.poll()) == [DATA]
+
+
 def test_keepalive_without_session_is_nothing(make):
     a = alice(make)
     a.apply([("keepalive", PEER)])
@@ -454,6 +466,7 @@ BAD = [
     ("expire", 9, 1),
     ("arm", 9, 1),
     ("arm", PEER, 64),
+    ("arm", PEER, 16),
     ("keepalive", 9),
     ("filter", b"garbage"),
     ("filter", EVERYTHING[:-1]),

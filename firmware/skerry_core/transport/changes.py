@@ -6,6 +6,7 @@ Checks see the state as it will be after the changes before them (`Draft`), so "
 from skerry_core import path as paths
 from skerry_core.errors import LocalError
 from skerry_core.filter import Filter
+from skerry_core.transport.peers import ARMABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,7 +117,9 @@ def _expire(draft: Draft, change: "tuple[Any, ...]") -> None:
 
 def _arm(draft: Draft, change: "tuple[Any, ...]") -> None:
     _known(draft, change)
-    _number(change[2], 7, "arm")
+    _number(change[2], 63, "arm")
+    if change[2] & ~ARMABLE:
+        raise LocalError(f"change arm: {change[2]}, need a sum of 1, 2, 4, 32")
 
 
 def _filter(draft: Draft, change: "tuple[Any, ...]") -> None:

@@ -5,7 +5,7 @@ from skerry_core import path as paths
 from skerry_core.errors import LocalError
 from skerry_core.transport import changes as transactions
 from skerry_core.transport.guard import Guard
-from skerry_core.transport.peers import CONFIRMED, HANDSHAKE, LIMIT, RECEIVED, SENT, Peer, Session
+from skerry_core.transport.peers import CONFIRMED, DATA, HANDSHAKE, LIMIT, RECEIVED, SENT, Peer, Session
 from skerry_core.transport.relays import Relay
 from skerry_core.wireguard import messages
 
@@ -317,7 +317,10 @@ class Transport:
         if peer.next is session:
             self._promote(peer, session)
         self._edge(peer, RECEIVED)
-        return self._deliver(peer, plaintext) if plaintext else ""
+        if not plaintext:
+            return ""
+        self._edge(peer, DATA)
+        return self._deliver(peer, plaintext)
 
     def _promote(self, peer: Peer, session: Session) -> None:
         self._forget(peer.install(session))
