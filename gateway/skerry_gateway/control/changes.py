@@ -28,7 +28,9 @@ _SURE = 2  # expiry timers fire this late, so that the key has expired by then
 class Changes:
     """The state of one network and its changes. `random(n)` gives n random bytes."""
 
-    def __init__(self, store: Store, random: Callable[[int], bytes], derp_map: dict[str, Any], now: int, wall_ms: int, suffix: str | None) -> None:
+    def __init__(
+        self, store: Store, random: Callable[[int], bytes], derp_map: dict[str, Any], now: int, wall_ms: int, suffix: str | None
+    ) -> None:
         self.store, self._random = store, random
         self._started, self._started_ms, self._last_now = now, wall_ms, now
         self.members = Members(store, wall_ms, suffix or "skerry.internal")

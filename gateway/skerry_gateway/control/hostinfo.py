@@ -128,8 +128,8 @@ class Live:
         disco_key = key(request.get("DiscoKey"), "discokey")
         if disco_key != ZERO_KEY and not (fallback and self.disco_key != ZERO_KEY):
             self.disco_key = disco_key
-        if "Endpoints" in request and not (fallback and self.endpoints):
-            self.endpoints = endpoints(request["Endpoints"])
+        if not (fallback and self.endpoints):  # an absent list is an empty one
+            self.endpoints = endpoints(request.get("Endpoints"))
         info = request.get("Hostinfo")
         if isinstance(info, dict) and not (fallback and self.hostinfo):
             self.introduce(info)

@@ -34,15 +34,13 @@ class Identity:
         return base64.urlsafe_b64encode(self._random(32)).rstrip(b"=").decode()
 
     def ensure_owner(self, wall_ms: int) -> tuple[str, str] | None:
-        """(name, link token) of an owner who never signed in; the owner is created on first run. None: somebody has signed in."""
+        """(name, link token) of the network's owner while no owner has ever signed in; older links end. None: one has."""
         with self._store.write() as c:
             owners = [user for user in queries.users(c, self._network) if user.role == "owner"]
-            if any(user.signed_in_ms for user in owners):
+            if not owners or any(user.signed_in_ms for user in owners):
                 return None
-            owner_id = owners[0].id if owners else self._create_owner(c, wall_ms)
-            name = owners[0].name if owners else "owner"
-            queries.drop_links(c, self._network, owner_id)  # only the newest printed link works
-            return name, self._link(c, owner_id, wall_ms, LINK_MS)
+            queries.drop_links(c, self._network, owners[0].id)  # only the newest printed link works
+            return owners[0].name, self._link(c, owners[0].id, wall_ms, LINK_MS)
 
     def create_link(self, user_id: int, wall_ms: int, lifetime_ms: int = LINK_MS) -> str:
         """A single-use link's token for that user."""
@@ -100,10 +98,6 @@ class Identity:
         """Every session of that user ends now."""
         with self._store.write() as c:
             queries.drop_sessions(c, self._network, user_id)
-
-    def _create_owner(self, c: Connection, wall_ms: int) -> int:
-        values = {"name": "owner", "display_name": "Owner", "role": "owner", "created_ms": wall_ms}
-        return queries.create_user(c, network_id=self._network, signed_in_ms=None, **values)
 
     def _link(self, c: Connection, user_id: int, wall_ms: int, lifetime_ms: int) -> str:
         token = self.token()
