@@ -203,7 +203,7 @@ static void promote(struct outbox *o, struct peer *p, struct session *s)
     pthread_mutex_unlock(&p->lock);
 }
 
-void session_received(struct outbox *o, struct session *s, bool data)
+void session_received(struct outbox *o, struct session *s, int data)
 {
     struct peer *p = s->peer;
     if (atomic_load_explicit(&p->next, memory_order_relaxed) == s)

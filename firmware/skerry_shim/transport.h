@@ -137,7 +137,7 @@ void outbox_flush(struct outbox *o);
 struct session *session_new(uint32_t local, uint32_t remote, const uint8_t *send_key, const uint8_t *receive_key);
 void session_retire(transport *t, struct session *s); /* peer.lock held; keys are gone when it returns */
 void session_free(struct session *s);
-void session_received(struct outbox *o, struct session *s, bool data); /* after a packet of it opened: promotion, edges */
+void session_received(struct outbox *o, struct session *s, int data); /* after a packet of it opened: promotion, edges */
 void peer_install(struct outbox *o, struct peer *p, struct session *s, int as_next);
 void peer_send(struct outbox *o, struct peer *p, uint8_t *packet, size_t len); /* room of DATA_HEADER before and TAIL behind */
 void peer_keepalive(struct outbox *o, struct peer *p);
