@@ -25,7 +25,7 @@ soak: setup-test ## the simulator over many seeds (SEEDS=20)
 	@$(VENV)/python -m tests.sim --seeds $(or $(SEEDS),20)
 
 fuzz: setup-test ## long runs of the hostile-input tests
-	@HYPOTHESIS_PROFILE=fuzz $(VENV)/pytest tests/core tests/gateway -k "hostile or fuzz" -n0 || true
+	@HYPOTHESIS_PROFILE=fuzz $(VENV)/pytest tests/core tests/gateway -k "hostile or hypothesis or random" --timeout 7200
 
 setup: ## .venv with locked packages and skerry itself
 	@build/setup.sh run

@@ -217,8 +217,12 @@ class Board:
         if end:
             end.close()
 
-    def _do_attach(self, stream: int, region: int) -> None:
+    def _do_attach(self, stream: int, region: int, first: bytes) -> None:
         self.regions[region] = stream
+        self.transport.relay_in(region, first)
+
+    def _do_resolve(self, name: str) -> None:
+        raise AssertionError(f"{self.host.name}: asked for the address of {name}, the simulator's gateway has a literal one")
 
     def _do_interface(self, wanted: dict[str, Any]) -> None:
         self.addresses = [address for address, _ in wanted["addresses"] if len(address) == 4]

@@ -20,7 +20,7 @@ def cookie_ignored() -> Iterator[None]:
 @contextmanager
 def timer_off_by_ten() -> Iterator[None]:
     """A path is trusted ten times as long as it may be: a dead one swallows traffic."""
-    with mock.patch.object(paths, "TRUST_MS", paths.TRUST_MS * 10):
+    with mock.patch.object(paths, "TRUST", paths.TRUST * 10):
         yield
 
 

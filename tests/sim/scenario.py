@@ -12,12 +12,11 @@ Asserted besides: engine and transport always come to rest, every kind of fault 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.sim.server import SimGateway
-
 from skerry_core.wireguard import cookie
 from skerry_shim import crypto
 from tests.sim.board import PORT, Board
 from tests.sim.network import Nat, Network
+from tests.sim.server import SimGateway
 from tests.sim.world import World
 
 SECOND = 1000

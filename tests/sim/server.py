@@ -1,0 +1,175 @@
+"""The gateway of the simulation: the real coordinator, store (SQLite in memory), relay and STUN answers, behind HTTP/1.1 heads.
+
+It does what skerry_gateway.serve does with sockets: tells requests apart, hands upgraded streams to a session, writes what sessions
+have ready, keeps one timer per server. A restart loses everything but the store and the keys; streams are cut without a word.
+"""
+
+import base64
+import json
+from typing import Any
+
+from skerry_core.errors import PeerError
+from skerry_core.http1 import RequestHeadParser, response_head
+from skerry_gateway.control import Coordinator
+from skerry_gateway.relay import Relay
+from skerry_gateway.serve.address import parse as parse_url
+from skerry_gateway.serve.derpmap import derp_map
+from skerry_gateway.store import Store
+from skerry_gateway.stun import Answerer
+from skerry_shim import crypto
+from tests.sim.network import Endpoint, Host, Network
+from tests.sim.streams import End, connect
+from tests.sim.world import EPOCH_MS, World
+
+ADDRESS = bytes([10, 0, 0, 1])
+PORT, STUN_PORT = 8080, 3478
+
+
+class SimGateway:
+    """`dial(host, name, port)` is how a node's stream arrives; `key` lets any number of nodes join."""
+
+    def __init__(self, world: World, network: Network) -> None:
+        self.world = world
+        self.network = network
+        self.host = network.host("gateway", ADDRESS)
+        self.url = f"http://10.0.0.1:{PORT}"
+        self.store = Store.memory()
+        self.private_key, self.relay_key = world.bytes(32), world.bytes(32)
+        self._life = 0
+        self._up()
+        self.key = self._make_key()
+
+    def _make_key(self) -> str:
+        from skerry_gateway.store import queries
+        c = self.coordinator
+        c.identity.ensure_owner(EPOCH_MS)
+        c.reload_users(self.world.now)
+        text = "k" * 40
+        with self.store.write() as con:
+            owner = queries.users(con, c.members.network.id)[0]
+            queries.create_key(con, network_id=c.members.network.id, user_id=owner.id, hash=queries.digest(text), reusable=True, ephemeral=False, tags=[], created_ms=EPOCH_MS, expires_ms=None, uses=0)
+        return text
+
+    def _up(self) -> None:
+        self._life += 1
+        self.host.up = True
+        random = self.world.source("gateway")
+        where = derp_map(parse_url(self.url), STUN_PORT, None)
+        now = self.world.now
+        self.coordinator = Coordinator(self.store, self.private_key, crypto, random, where, now, EPOCH_MS + now, url=self.url)
+        self.relay = Relay(crypto, random, self.relay_key, self.coordinator.relay_allowed)
+        self.coordinator.on_withdraw(self.relay.withdraw)
+        self.servers: tuple[Any, ...] = (self.coordinator, self.relay)
+        self.ends: dict[Any, End] = {}
+        self._wake: dict[Any, int] = {}
+        answerer = Answerer()
+        for port in (STUN_PORT, STUN_PORT + 1):
+            self.host.sockets[port] = lambda source, data, port=port: self._stun(answerer, port, source, data)  # type: ignore[misc]
+
+    def restart(self, away: int) -> None:
+        """Crash, and come back after `away` ms."""
+        if not self.host.up:
+            return
+        self.host.up = False
+        self._life += 1
+        self.host.sockets.clear()
+        for end in self.ends.values():
+            end.cut("crash")
+        self.world.after(away, self._up)
+
+    def public_key(self, hostname: str) -> bytes | None:
+        """The node key of a member, by its name."""
+        return next((node.node_key for node in self.coordinator.members.nodes.values() if node.name == hostname), None)
+
+    def _stun(self, answerer: Answerer, port: int, source: Endpoint, data: bytes) -> None:
+        answer = answerer.answer(data, *source, self.world.now)
+        if answer:
+            self.network.send(self.host, port, source, answer)
+
+    # -- streams ------------------------------------------------------------------------------------------------------------------
+    def dial(self, client: Host, name: str, port: int) -> End | None:
+        """A stream from a node; None when nobody answers there."""
+        if not (client.reachable and self.host.reachable) or (name, port) != ("10.0.0.1", PORT):
+            return None
+        theirs, ours = connect(self.world, client, self.host)
+        parser = RequestHeadParser()
+        life = self._life
+
+        def head(data: bytes) -> None:
+            if life != self._life:
+                return
+            try:
+                parsed = parser.feed(data)
+            except PeerError:
+                ours.close()
+                return
+            if parsed:
+                self._request(ours, client, *parsed)
+
+        ours.on_data = head
+        return theirs
+
+    def _request(self, end: End, client: Host, method: str, path: str, headers: dict[str, str], rest: bytes) -> None:
+        upgrade = headers.get("upgrade", "")
+        if path.startswith("/key"):
+            body = json.dumps(self.coordinator.key_json()).encode()
+            end.write(response_head(200, "OK", {"Content-Length": str(len(body)), "Connection": "close"}) + body)
+            end.close()
+        elif (method, path) == ("POST", "/ts2021"):
+            end.write(response_head(101, "Switching Protocols", {"Upgrade": upgrade, "Connection": "upgrade"}))
+            first = base64.b64decode(headers["x-tailscale-handshake"])
+            self._session(self.coordinator, end, client, first + rest)
+        else:
+            end.write(response_head(101, "Switching Protocols", {"Upgrade": upgrade, "Connection": "upgrade"}))
+            self._session(self.relay, end, client, rest)
+
+    def _session(self, server: Any, end: End, client: Host, first: bytes) -> None:
+        session = server.open((client.name, 0), self.world.now)
+        life = self._life
+        self.ends[session] = end
+
+        def data(piece: bytes) -> None:
+            if life == self._life:
+                session.receive(piece, self.world.now)
+                self._write(session)
+                self._settle()
+
+        def closed(_: str) -> None:
+            if life == self._life and self.ends.pop(session, None):
+                session.close(self.world.now)
+                self._settle()
+
+        end.on_data, end.on_close = data, closed
+        self._write(session)
+        if first:
+            data(first)
+        self._settle()
+
+    def _write(self, session: Any) -> None:
+        end = self.ends.get(session)
+        if end is None:
+            return
+        end.write(session.take())
+        if session.closed is not None:
+            del self.ends[session]
+            end.close()
+            session.close(self.world.now)
+
+    def _settle(self) -> None:
+        """Write what sessions have because of others, and sleep till the next timers."""
+        for _ in range(100):
+            ready = [session for server in self.servers for session in server.ready()]
+            for session in ready:
+                self._write(session)
+            if not ready:
+                break
+        for server in self.servers:
+            due = server.next_timer()
+            if due is not None and not self.world.now < self._wake.get(server, -1) <= due:
+                self._wake[server] = due
+                self.world.after(due - self.world.now, lambda server=server, life=self._life: self._timer(server, life))  # type: ignore[misc]
+
+    def _timer(self, server: Any, life: int) -> None:
+        if life == self._life:
+            server.handle_timer(self.world.now)
+            self._settle()
