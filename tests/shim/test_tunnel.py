@@ -1,0 +1,29 @@
+"""Real TUN devices, sockets and threads: TCP through two transports, with next to nothing handed to Python."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.netlab.enter import why_not
+
+MEGABYTES = 100
+
+
+def test_tcp_through_two_transports():
+    reason = why_not()
+    if reason:
+        pytest.skip(reason)
+    command = [sys.executable, "-m", "tests.netlab", sys.executable, "-m", "tests.shim.tunnel", str(MEGABYTES)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["counters"]["a"]["to_python"] + result["counters"]["b"]["to_python"] < 100, result["counters"]
+    assert result["stats"]["a"]["tx_bytes"] > MEGABYTES << 20
+    assert result["stats"]["b"]["rx_bytes"] > MEGABYTES << 20
+    assert result["wan_bytes_ipv6"] > 4 << 20
+    edges = {name: sorted(event[2] for event in events if event[0] == "edge") for name, events in result["events"].items()}
+    assert edges == {"a": [1, 2], "b": [1, 2, 8]}, result["events"]
+    for counters in result["counters"].values():
+        assert not {"drop_auth", "drop_malformed", "drop_source", "drop_filter", "drop_index"} & set(counters), counters
