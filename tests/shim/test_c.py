@@ -1,0 +1,75 @@
+"""The C of the shim under AddressSanitizer and UndefinedBehaviorSanitizer: drivers in c/, built once for each content."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent / "c"
+SHIM = Path(__file__).parents[2] / "firmware" / "skerry_shim"
+DRIVERS = sorted(p.stem for p in HERE.glob("*.c"))
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
+
+sys.path.insert(0, str(SHIM))
+try:
+    import shim_build
+finally:
+    sys.path.pop(0)
+
+
+def flags(sanitizers):
+    kept = [flag for flag in shim_build.CFLAGS if flag not in ("-O2", "-fvisibility=hidden")]
+    return [*kept, "-O1", *sanitizers, "-include", "stdint.h", "-include", "stddef.h", f"-I{SHIM}", f"-I{HERE}"]
+
+
+def build(folder, sanitizers=SANITIZERS):
+    """Objects of the shim and the drivers in `folder`; compiled in a folder beside it that is renamed when all is well."""
+    if folder.exists():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staged = Path(tempfile.mkdtemp(dir=folder.parent))
+    options = flags(sanitizers)
+
+    def compile_one(source):
+        target = staged / f"{source.parent.name}-{source.stem}.o"
+        subprocess.run(["cc", *options, "-c", str(source), "-o", str(target)], check=True)
+        return str(target)
+
+    with ThreadPoolExecutor(2) as pool:
+        shim = list(pool.map(compile_one, shim_build.sources()))
+        drivers = list(pool.map(compile_one, [HERE / f"{name}.c" for name in DRIVERS]))
+    for name, driver in zip(DRIVERS, drivers, strict=True):
+        subprocess.run(["cc", *options, driver, *shim, "-lcrypto", "-lpthread", "-o", str(staged / name)], check=True)
+    try:
+        staged.rename(folder)
+    except OSError:  # another run was first
+        shutil.rmtree(staged)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built():
+    if shutil.which("cc") is None:
+        pytest.skip("no C compiler; install it with: sudo apt-get install build-essential libssl-dev")
+    files = sorted([*SHIM.glob("*.[ch]"), *HERE.glob("*.[ch]")])
+    content = hashlib.sha256(repr(flags(SANITIZERS)).encode())
+    for path in files:
+        content.update(path.name.encode() + path.read_bytes())
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skerry" / "shim-c"
+    for old in base.glob("*"):
+        if old.name != content.hexdigest()[:16] and len(old.name) == 16:
+            shutil.rmtree(old, ignore_errors=True)
+    return build(base / content.hexdigest()[:16])
+
+
+@pytest.mark.parametrize("name", DRIVERS)
+def test_driver(built, name):
+    environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
+    done = subprocess.run([str(built / name)], capture_output=True, text=True, timeout=60, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
