@@ -4,14 +4,19 @@ A change is u8 operation | u32 length | body, little-endian (apply.c has the bod
 Shapes and types are checked here, everything that needs the transport's state in C. Both raise LocalError before anything has changed.
 """
 
+from __future__ import annotations
+
 import struct
-from collections.abc import Callable, Iterator
-from typing import Any
 
 from skerry_core import path as paths
 from skerry_core.errors import LocalError
 
-Path = tuple[Any, ...]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    Path = tuple[Any, ...]
 
 _PATH = struct.Struct("<BBHI16s32s")
 _RECORD = struct.Struct("<BBHIQ56sII")

@@ -6,13 +6,16 @@ Keys are 32 bytes everywhere. Wrong lengths of keys and nonces are a LocalError:
 It does not choose nonces, sign, or make keys.
 """
 
-import hashlib
-from typing import Any
+from __future__ import annotations
 
 from skerry_core.errors import LocalError, PeerError
 
 from ._shim import ffi as _ffi
 from ._shim import lib as _lib
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 TAG = 16
 
@@ -128,7 +131,9 @@ def blake2s(data: bytes, key: bytes = b"", size: int = 32) -> bytes:
     if len(key) > 32 or not 1 <= size <= 32:
         raise LocalError(f"BLAKE2s: key of {len(key)} bytes and digest of {size}, need at most 32 and 1 to 32")
     if not key and size != 32:  # libcrypto 3.0 has no name for it
-        return hashlib.blake2s(data, digest_size=size).digest()
+        from hashlib import blake2s as any_size
+
+        return any_size(data, digest_size=size).digest()
     out = _ffi.new("uint8_t[]", size)
     _check(_lib.shim_blake2s(out, size, bytes(key), len(key), bytes(data), len(data)), "BLAKE2s")
     return bytes(_ffi.buffer(out))

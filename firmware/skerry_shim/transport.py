@@ -5,9 +5,9 @@ the Python transport: at most 16 paths a peer; `poll` also bounds its bytes (8 M
 bound for the path) and `drop_tun` (the device refused). Not thread-safe in `close`; the other calls may come from any thread.
 """
 
+from __future__ import annotations
+
 import os
-from collections.abc import Callable
-from typing import Any
 
 from skerry_core.errors import LocalError
 
@@ -16,7 +16,12 @@ from . import tun as _tun
 from ._shim import ffi as _ffi
 from ._shim import lib as _lib
 
-Path = tuple[Any, ...]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Path = tuple[Any, ...]
 
 _BUFFER = 72 * 1024
 _FRAME_LIMIT = 65536 + 64
