@@ -2,12 +2,12 @@
 
 Sources, the best first; the first usable one is the identity:
 
-| source        | where                                                        | note |
-|---------------|--------------------------------------------------------------|------|
-| `environment` | `SKERRY_BOARD_ID`                                            | for tests; hides all others |
-| `device-tree` | `/sys/firmware/devicetree/base/serial-number`                | NUL-terminated; Raspberry Pi: 16 hex digits of the chip |
-| `dmi`         | `/sys/class/dmi/id/product_serial`, else `product_uuid`      | root only; vendors leave placeholders, which are refused |
-| `machine-id`  | `/etc/machine-id`, else `/var/lib/dbus/machine-id`           | machine-id(5): copied with the card, so it is the last resort |
+| source        | where                                                   | note |
+|---------------|---------------------------------------------------------|------|
+| `environment` | `SKERRY_BOARD_ID`                                       | for tests; hides all others |
+| `device-tree` | `/sys/firmware/devicetree/base/serial-number`           | NUL-terminated; a Raspberry Pi's is 16 hex digits |
+| `dmi`         | `/sys/class/dmi/id/product_serial`, else `product_uuid` | root only; vendors leave placeholders, refused here |
+| `machine-id`  | `/etc/machine-id`, else `/var/lib/dbus/machine-id`      | copied with the card, so it is the last resort |
 
 Nothing outside the board ever sees the value: what is stored is `sha256("skerry board v1" NUL source NUL value)`
 in hex, as machine-id(5) demands of applications. It does not prove anything to anybody: it only notices that a

@@ -68,6 +68,8 @@ class Streams:
         self._streams: dict[int, Stream] = {}
         self._regions: dict[int, Stream] = {}
         self._resolver = Resolver()
+        self._names: dict[int, str] = {}
+        self._lookups = 0
         self._now = 0
         selector.register(self._resolver.fileno(), selectors.EVENT_READ, self._resolved)
 
@@ -82,6 +84,18 @@ class Streams:
             self._try(stream, known)
         elif not self._resolver.lookup(number, request["host"], port):
             self._fail(stream, "too many DNS look-ups hang: check this host's DNS")
+
+    def resolve(self, name: str) -> None:
+        """Look up a name for the engine; `("resolved", name, [address bytes, ...])` comes as an event."""
+        self._lookups -= 1  # below zero, where no stream is
+        self._names[self._lookups] = name
+        if not self._resolver.lookup(self._lookups, name, 0):
+            self._looked_up(self._lookups, [])
+
+    def _looked_up(self, number: int, addresses: "list[Address]") -> None:
+        name = self._names.pop(number)
+        packed = [socket.inet_pton(family, text.partition("%")[0]) for family, text, _port in addresses]
+        self.events.append(("resolved", name, packed))
 
     def write(self, number: int, data: bytes) -> None:
         """Send, now or when there is room. Unknown streams are ignored: they closed meanwhile."""
@@ -138,6 +152,9 @@ class Streams:
 
     def _resolved(self, _mask: int) -> None:
         for number, addresses, reason in self._resolver.results():
+            if number < 0:
+                self._looked_up(number, addresses)
+                continue
             stream = self._streams.get(number)
             if stream is None or stream.state != "resolving":
                 continue

@@ -122,4 +122,4 @@ def _explain(message: str) -> str:
         return (
             f"its certificate is refused: {message}. This board's clock says {today}: set it, or use the gateway's address with #mkey:..."
         )
-    return f"its certificate is refused: {message}. Use the gateway's address with #mkey:..., which needs no certificate, or fix the certificate"
+    return f"its certificate is refused: {message}. Use the gateway's address with #mkey:..., which needs none, or fix the certificate"

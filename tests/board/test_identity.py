@@ -3,6 +3,7 @@
 import os
 
 import pytest
+
 from skerry_board.identity import Board, Identity, digest, read, usable
 
 MACHINE_ID = "4f2d0b7a9c1e4d5f8a6b3c2d1e0f9a8b"

@@ -1,6 +1,7 @@
 """node.toml and the checks it shares with the command line."""
 
 import pytest
+
 from skerry_core.errors import LocalError
 from skerry_node import node_toml
 

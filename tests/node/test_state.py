@@ -6,6 +6,7 @@ import os
 import shutil
 
 import pytest
+
 from skerry_board.identity import Board, Identity
 from skerry_core.errors import LocalError
 from skerry_node.state import NAME, Files, StateDirectory

@@ -11,6 +11,7 @@ import threading
 import time
 
 import pytest
+
 from skerry_node import streams as streams_module
 from skerry_node.resolver import interleave, literal
 from skerry_node.streams import Streams

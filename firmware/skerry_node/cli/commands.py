@@ -1,0 +1,171 @@
+"""The commands: each takes the client and its arguments, prints, and gives the exit status."""
+
+import argparse
+import itertools
+import json
+import os
+import select
+import sys
+import time
+from typing import Any
+
+from skerry_core.errors import LocalError
+from skerry_node import node_toml
+
+from . import output
+from .client import Client, Failed
+
+
+def _json(document: Any) -> int:
+    print(json.dumps(document, indent=2))
+    return 0
+
+
+def up(client: Client, arguments: argparse.Namespace) -> int:
+    """Ask, then follow the node until it is connected or has said why it cannot be."""
+    changes = _changes(arguments)
+    started = time.monotonic()
+    lines = client.watch(timeout=arguments.timeout)
+    try:
+        first = next(lines)  # from here on nothing is missed
+        client.call("POST", "skerry/up", changes)
+        if client.call("GET", "skerry/status")["state"] == "Running":
+            return _connected(client, arguments, time.monotonic() - started)
+        if first["auth_url"] and not changes.get("key"):
+            lines = itertools.chain([{"event": "auth-url", "url": first["auth_url"]}], lines)
+        return _follow(client, arguments, lines, started)
+    except KeyboardInterrupt:
+        _note(arguments, "skerryd goes on joining in the background: `skerry status` shows how far it is, `skerry down` stops it")
+        return 130
+    except TimeoutError:
+        raise Failed(f"not connected after {arguments.timeout:g} s; skerryd goes on trying: `skerry status` shows how far it is") from None
+
+
+def _changes(arguments: argparse.Namespace) -> dict[str, Any]:
+    changes = {"gateway": arguments.gateway, "hostname": arguments.hostname, "key": arguments.key or os.environ.get("SKERRY_KEY") or None}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    node_toml.validate(changes, "skerry up")
+    if "key" in changes:
+        changes["key"] = node_toml.read_key(changes["key"])  # as this user, not as root
+    return changes
+
+
+def _follow(client: Client, arguments: argparse.Namespace, lines: Any, started: float) -> int:
+    shown: set[str] = set()
+    for event in lines:
+        sentence = _progress(event)
+        if sentence and sentence not in shown:
+            shown.add(sentence)
+            _note(arguments, sentence)
+        if event.get("event") == "failed":
+            raise Failed(event["error"])
+        if event.get("event") == "state" and event["state"] == "Running":
+            return _connected(client, arguments, time.monotonic() - started)
+    return 1
+
+
+def _progress(event: dict[str, Any]) -> str:
+    kind = event.get("event")
+    if kind == "auth-url" and event["url"]:
+        return f"To admit this node, open:\n  {event['url']}"
+    if kind == "error":
+        return str(event["error"])
+    if kind == "state":
+        return {"Starting": "Connecting ...", "NeedsMachineAuth": "Waiting for approval by the network's owner ..."}.get(event["state"], "")
+    return ""
+
+
+def _connected(client: Client, arguments: argparse.Namespace, seconds: float) -> int:
+    document = client.call("GET", "skerry/status")
+    if arguments.json:
+        return _json(document)
+    mine = document["self"] or {"name": "?", "addresses": []}
+    print(f"Connected as {output.clean(mine['name'])}, {', '.join(mine['addresses'])} ({seconds:.1f} s)")
+    return 0
+
+
+def _note(arguments: argparse.Namespace, sentence: str) -> None:
+    """Progress: on standard output for people, on standard error beside JSON."""
+    text = "\n".join(
+        output.wrap("".join(c if c.isprintable() else "?" for c in line), "  ") if not line.startswith("  ") else line
+        for line in sentence.split("\n")
+    )
+    print(text, file=sys.stderr if arguments.json else sys.stdout, flush=True)
+
+
+def down(client: Client, arguments: argparse.Namespace) -> int:
+    """Disconnect."""
+    client.call("POST", "skerry/down", {})
+    return _json({"state": "stopped"}) if arguments.json else _print("Disconnected; still a member. Come back with skerry up")
+
+
+def logout(client: Client, arguments: argparse.Namespace) -> int:
+    """Leave."""
+    result = client.call("POST", "skerry/logout", {})
+    if arguments.json:
+        return _json(result)
+    return _print("Left the network; this node's keys are gone")
+
+
+def status(client: Client, arguments: argparse.Namespace) -> int:
+    """Show."""
+    document = client.call("GET", "skerry/status")
+    return _json(document) if arguments.json else _print(output.status(document))
+
+
+def ping(client: Client, arguments: argparse.Namespace) -> int:
+    """Ping until direct, or `count` times; 0 if there was any answer."""
+    if arguments.count < 1:
+        raise LocalError("--count must be at least 1")
+    answers, replied = [], False
+    for number in range(arguments.count):
+        if number:
+            select.select([], [], [], 1)
+        answer = client.call("POST", "skerry/ping", {"peer": arguments.peer})
+        answers.append(answer)
+        replied = replied or not answer.get("error")
+        if not arguments.json:
+            print(_pong(answer), flush=True)
+        if arguments.until_direct and answer.get("direct"):
+            break
+    if arguments.json:
+        _json(answers)
+    elif replied and arguments.until_direct and not answers[-1].get("direct"):
+        print(f"no direct path yet: skerry why {arguments.peer}")
+    return 0 if replied else 1
+
+
+def _pong(answer: dict[str, Any]) -> str:
+    if answer.get("error"):
+        return output.wrap(f"no answer from {output.clean(answer['name'])}: {output.clean(answer['error'])}")
+    name, via = output.clean(answer["name"]), output.clean(answer["via"])
+    return f"answer from {name} ({answer['ip']}) via {via} in {output.latency(answer['latency_ms'])}"
+
+
+def netcheck(client: Client, arguments: argparse.Namespace) -> int:
+    """Measure."""
+    report = client.call("POST", "skerry/netcheck", {})
+    if arguments.json:
+        return _json(report)
+    yes = {True: "yes", False: "no", None: "not known"}
+    varies = report["mapping_varies"]
+    rows = [["UDP", yes[report["udp"]]], ["IPv4 from outside", report["ipv4"] or "-"], ["IPv6 from outside", report["ipv6"] or "-"]]
+    rows.append(["same port for all peers", yes[None if varies is None else not varies]])
+    rows.append(["home relay", report["home_code"] or "-"])
+    for region in report["regions"]:
+        latency = region["latency_ms"]
+        rows.append([f"relay {region['code']}", "no answer" if latency is None else output.latency(latency)])
+    return _print(output.table([[output.clean(cell) for cell in row] for row in rows]))
+
+
+def why(client: Client, arguments: argparse.Namespace) -> int:
+    """Explain."""
+    answer = client.call("GET", "skerry/why", None, {"peer": arguments.peer})
+    if arguments.json:
+        return _json(answer)
+    return _print("\n".join(output.wrap(output.clean(line), "    ") for line in answer["lines"]))
+
+
+def _print(text: str) -> int:
+    print(text)
+    return 0

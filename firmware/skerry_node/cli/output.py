@@ -1,0 +1,92 @@
+"""What people read: tables, amounts and times of a fixed width; no line wider than 100 columns."""
+
+import textwrap
+from typing import Any
+
+WIDTH = 100
+UNITS = ("kB", "MB", "GB", "TB", "PB")
+
+
+def wrap(text: str, indent: str = "  ") -> str:
+    """Fold a sentence; words that are too long (links) stay whole."""
+    return textwrap.fill(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def clean(text: object) -> str:
+    """Text from outside without control characters: a peer's name must not drive the terminal."""
+    return "".join(c if c.isprintable() else "?" for c in str(text))
+
+
+def amount(number: int) -> str:
+    """Bytes in at most 6 characters: `999 B`, `1.2 kB`, `34 MB`."""
+    if number < 1000:
+        return f"{number} B"
+    value, unit = number / 1000, 0
+    while value >= 999.5 and unit < len(UNITS) - 1:
+        value, unit = value / 1000, unit + 1
+    return f"{value:.1f} {UNITS[unit]}" if value < 9.95 else f"{value:.0f} {UNITS[unit]}"
+
+
+def latency(milliseconds: float) -> str:
+    """`0.4 ms`, `12 ms`."""
+    return f"{milliseconds:.1f} ms" if milliseconds < 9.95 else f"{milliseconds:.0f} ms"
+
+
+def table(rows: list[list[str]]) -> str:
+    """Columns by content; the last one takes what is left of the width and is cut with an ellipsis."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    lines = []
+    for row in rows:
+        line = "  ".join([cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=True)] + [row[-1]]).rstrip()
+        lines.append(line if len(line) <= WIDTH else line[: WIDTH - 1] + "…")
+    return "\n".join(lines)
+
+
+def path(node: dict[str, Any]) -> str:
+    """How a peer is reached now."""
+    way = node["path"]
+    if way["kind"] == "none":
+        return "not in use" if node["online"] else "offline"
+    after = f" ({latency(way['latency_ms'])})" if way.get("latency_ms") is not None else ""
+    return f"{way['text']}{after}"
+
+
+def status(document: dict[str, Any]) -> str:
+    """The whole of `skerry status`."""
+    lines = [_first(document)]
+    lines += [wrap(f"warning: {clean(sentence)}") for sentence in document["health"] if sentence not in document["error"]]
+    rows = [["NAME", "ADDRESS", "SENT", "RECEIVED", "PATH"]]
+    mine = document["self"]
+    if mine["addresses"]:
+        rows.append([clean(mine["name"]), (mine["addresses"] or ["-"])[0], "", "", "this node"])
+    for node in sorted(document["peers"], key=lambda n: (not n["online"], n["name"])):
+        rows.append(
+            [
+                clean(node["name"])[:30],
+                (node["addresses"] or ["-"])[0],
+                amount(node["tx_bytes"]),
+                amount(node["rx_bytes"]),
+                clean(path(node)),
+            ]
+        )
+    if len(rows) > 1:
+        lines += ["", table(rows)]
+    return "\n".join(lines)
+
+
+def _first(document: dict[str, Any]) -> str:
+    state, gateway = document["state"], document["gateway"].partition("#")[0]
+    away = f"{gateway} does not answer; known peers are reached from the saved map"
+    sentences = {
+        "Stopped": f"Stopped; a member at {gateway}. Come back with skerry up",
+        "NeedsLogin": f"Not a member at {gateway} yet" if document["wanted"] else "Not a member of a network: skerry up --gateway URL",
+        "NeedsMachineAuth": f"Waiting for approval at {gateway}: the network's owner admits this node there",
+        "Running": f"Connected to {gateway}" if document["connected"] else away,
+        "Starting": away if document["from_saved_map"] and document["error"] else f"Connecting to {gateway} ...",
+    }
+    sentence = sentences.get(state, f"{state}: {gateway}")
+    if document["auth_url"]:
+        sentence += f"\nTo admit this node, open:\n  {document['auth_url']}"
+    elif document["error"] and not document["connected"]:
+        sentence += f"\n{wrap(clean(document['error']))}"
+    return sentence

@@ -1,0 +1,267 @@
+"""The local API's socket: who may connect, how many, for how long; bytes in, `Request`s out, answers back.
+
+Reading is for whoever may open the socket: mode 0660, the group `skerry` if the host has one. Writing is for root
+and for the user skerryd runs as, told by the kernel (SO_PEERCRED) and not by the caller. An answer may be a
+`Later` (ping, netcheck: filled in when the engine is done) or a `Feed` (lines until one side hangs up).
+"""
+
+import os
+import selectors
+import socket
+import stat
+import struct
+
+from skerry_core.errors import LocalError, PeerError
+
+from .http import Refusal, Request, RequestParser, head, response
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Handler = Callable[[Request], Any]
+
+CONNECTIONS = 64
+REQUEST_WITHIN = 10_000  # ms
+BACKLOG = 1 << 20  # bytes that may wait for a reader
+GROUP = "skerry"
+
+
+class Later:
+    """An answer that is not there yet: `done(status, body)` sends it. `within`: ms until it is given up."""
+
+    def __init__(self, within: int = 60_000) -> None:
+        self.within = within
+        self.connection: Connection | None = None
+
+    def done(self, status: int, body: "Any") -> None:
+        """Answer now; nothing happens when the caller has gone."""
+        if self.connection is not None:
+            self.connection.finish(response(status, body))
+
+
+class Feed:
+    """An answer without end: `line(data)` adds one; `closed` once the caller hung up."""
+
+    def __init__(self, first: bytes = b"") -> None:
+        self.first = first
+        self.closed = False
+        self.connection: Connection | None = None
+
+    def line(self, data: bytes) -> None:
+        """Send one line (its newline included)."""
+        if self.connection is not None and not self.closed:
+            self.connection.send(data)
+
+    def end(self) -> None:
+        """No more lines will come."""
+        if self.connection is not None:
+            self.connection.finish(b"")
+
+
+class Connection:
+    """One caller."""
+
+    def __init__(self, server: "LocalServer", sock: socket.socket, now: int) -> None:
+        self._server = server
+        self.socket = sock
+        self.deadline: int | None = now + REQUEST_WITHIN
+        self._parser: RequestParser | None = RequestParser()
+        self._out = bytearray()
+        self._ending = False
+        self.feed: Feed | None = None
+        server.selector.register(sock, selectors.EVENT_READ, self.ready)
+
+    def ready(self, mask: int) -> None:
+        """The selector's callback."""
+        if mask & selectors.EVENT_WRITE:
+            self.send(b"")
+        if mask & selectors.EVENT_READ and self.socket.fileno() >= 0:
+            self._read()
+
+    def _read(self) -> None:
+        try:
+            data = self.socket.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.close()
+        elif self._parser is not None:
+            self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
+        assert self._parser is not None
+        try:
+            request = self._parser.feed(data)
+            if request is None:
+                return
+            self._parser = None
+            request.pid, request.uid, request.gid = struct.unpack("=iii", self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+            answer = self._server.handler(request)
+        except Refusal as refusal:
+            self.finish(response(refusal.status, {"error": str(refusal)}))
+        except PeerError as error:
+            self.finish(response(400, {"error": str(error)}))
+        except LocalError as error:
+            self.finish(response(409, {"error": str(error)}))
+        else:
+            self._answer(answer)
+
+    def _answer(self, answer: "Any") -> None:
+        if isinstance(answer, Later):
+            answer.connection = self
+            self.deadline = self._server.now + answer.within
+        elif isinstance(answer, Feed):
+            answer.connection, self.feed, self.deadline = self, answer, None
+            self.send(head(200, "application/json") + answer.first)
+        else:
+            self.finish(answer if isinstance(answer, bytes) else response(200, answer))
+
+    def send(self, data: bytes) -> None:
+        """Queue and send what the socket takes."""
+        if self.socket.fileno() < 0:
+            return
+        self._out += data
+        try:
+            while self._out:
+                del self._out[: self.socket.send(self._out)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.close()
+            return
+        if len(self._out) > BACKLOG or (self._ending and not self._out):
+            self.close()
+            return
+        self._server.selector.modify(self.socket, selectors.EVENT_READ | (selectors.EVENT_WRITE if self._out else 0), self.ready)
+
+    def finish(self, data: bytes) -> None:
+        """Send the rest and close."""
+        self._ending = True
+        self.deadline = self._server.now + REQUEST_WITHIN
+        self.send(data)
+
+    def expire(self) -> None:
+        """Time is up."""
+        if self._ending or self._parser is not None:
+            self.close()
+        else:
+            self.finish(response(503, {"error": "no answer in time"}))
+
+    def close(self) -> None:
+        """Hang up."""
+        if self.socket.fileno() >= 0:
+            self._server.selector.unregister(self.socket)
+            self.socket.close()
+        if self.feed is not None:
+            self.feed.closed = True
+        self._server.connections.discard(self)
+
+
+class LocalServer:
+    """The listening socket at `path`. `handler(request)` gives a JSON-able answer, bytes (a whole response), Later or Feed."""
+
+    def __init__(self, selector: selectors.BaseSelector, path: str, handler: "Handler", now: int) -> None:
+        self.selector = selector
+        self.path = os.path.abspath(path)
+        self.handler = handler
+        self.now = now
+        self.connections: set[Connection] = set()
+        self._socket = listen(self.path)
+        self._identity = os.stat(self.path).st_ino
+        selector.register(self._socket, selectors.EVENT_READ, self._accept)
+
+    def _accept(self, _mask: int) -> None:
+        for _ in range(16):
+            try:
+                sock, _address = self._socket.accept()
+            except OSError:
+                return
+            sock.setblocking(False)
+            if len(self.connections) >= CONNECTIONS:
+                sock.close()
+                continue
+            self.connections.add(Connection(self, sock, self.now))
+
+    def next_timer(self) -> "int | None":
+        """When handle_timer has something to do."""
+        return min((c.deadline for c in self.connections if c.deadline is not None), default=None)
+
+    def handle_timer(self, now: int) -> None:
+        """Hang up on those who take too long."""
+        self.now = now
+        for connection in list(self.connections):
+            if connection.deadline is not None and now >= connection.deadline:
+                connection.expire()
+
+    def close(self) -> None:
+        """Stop listening and remove the socket, if it is still ours."""
+        self.selector.unregister(self._socket)
+        self._socket.close()
+        for connection in list(self.connections):
+            connection.close()
+        try:
+            if os.stat(self.path).st_ino == self._identity:
+                os.unlink(self.path)
+        except OSError:
+            pass
+
+
+def listen(path: str) -> socket.socket:
+    """Bind a unix socket so that nobody outside the group can open it, not even for a moment."""
+    if len(path.encode()) > 107:
+        raise LocalError(
+            f"the socket path {path} has {len(path.encode())} bytes, Linux allows 107: choose a shorter one with --socket PATH"
+        )
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        _remove_stale(path)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        before = os.umask(0o177)
+        try:
+            sock.bind(path)
+        finally:
+            os.umask(before)
+        _give_to_group(path)
+        sock.listen(16)
+    except OSError as error:
+        raise LocalError(f"cannot listen on {path}: {error.strerror or error}. Choose another place with --socket PATH") from None
+    return sock
+
+
+def _remove_stale(path: str) -> None:
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise LocalError(f"{path} exists and is no socket: remove it, or choose another place with --socket PATH")
+    except FileNotFoundError:
+        return
+    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    probe.settimeout(1)
+    try:
+        probe.connect(path)
+    except FileNotFoundError:
+        return
+    except ConnectionRefusedError:
+        os.unlink(path)  # a run that was killed left it
+    except OSError as error:
+        raise LocalError(
+            f"{path} exists and is no socket of skerryd ({error.strerror or error}): remove it, or choose another --socket PATH"
+        ) from None
+    else:
+        pid = struct.unpack("=iii", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+        raise LocalError(f"another program (process {pid}) answers on {path}: stop it, or choose another place with --socket PATH")
+    finally:
+        probe.close()
+
+
+def _give_to_group(path: str) -> None:
+    import grp
+
+    try:
+        os.chown(path, -1, grp.getgrnam(GROUP).gr_gid)
+    except (KeyError, PermissionError):
+        return  # no such group, or not a member: the owner alone
+    os.chmod(path, 0o660)

@@ -1,0 +1,124 @@
+"""The node as one JSON document, ours: what `skerry status --json` prints and what tailscale.py translates.
+
+```
+version state wanted gateway connected from_saved_map auth_url error health[] tun port4 port6 network home_relay
+self   {id stable_id key name dns_name hostname os user tags[] addresses[] allowed_ips[] online ... endpoints[] relay}
+peers  [the same, and path {kind "direct" | "relay" | "none", text, latency_ms}, rx_bytes tx_bytes last_handshake_ms active]
+users  {"<id>": {...}}
+```
+Times are RFC 3339 text or null, `last_handshake_ms` is how long ago. Keys are public ones, as `nodekey:<hex>`.
+"""
+
+import time
+
+from skerry_core.errors import LocalError
+
+from .. import clock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..node import Node
+
+
+def snapshot(node: "Node") -> "dict[str, Any]":
+    """Everything there is to read."""
+    from ..membership import VERSION
+
+    engine = node.engine.status()
+    gateway = engine["gateway"]
+    address = gateway["url"] + (f"#mkey:{gateway['key']}" if gateway["url"] and gateway["key"] else "")
+    return {
+        "version": VERSION,
+        "state": engine["state"],
+        "wanted": bool(node.membership.prefs.values.get("want_running")),
+        "gateway": address,
+        "connected": gateway["connected"],
+        "from_saved_map": engine["from_saved_map"],
+        "auth_url": engine["auth_url"],
+        "error": "" if gateway["connected"] else node.membership.last_error,
+        "health": [*node.health(), *engine["health"]],
+        "tun": node.path.name,
+        "port4": node.path.ports[0],
+        "port6": node.path.ports[1],
+        "network": engine["domain"],
+        "home_relay": engine["regions"].get(str(engine["home_region"]), ""),
+        "self": own(engine["self"], gateway["connected"]),
+        "peers": [peer(node, each) for each in engine["peers"]],
+        "users": engine["users"],
+    }
+
+
+def common(row: "dict[str, Any]") -> "dict[str, Any]":
+    """What this node and its peers have in common."""
+    kept = ("id", "stable_id", "hostname", "os", "user", "tags", "addresses", "allowed_ips", "primary_routes", "expired")
+    shown = {name: row.get(name) for name in kept}
+    dns_name = row.get("name") or ""
+    shown.update(
+        {
+            "key": f"nodekey:{row['key']}",
+            "dns_name": dns_name,
+            "name": dns_name.partition(".")[0] or row.get("hostname") or "",
+            "online": bool(row.get("online")),
+            "last_seen": stamp(row.get("last_seen")),
+            "created": stamp(row.get("created")),
+            "key_expiry": stamp(row.get("key_expiry")),
+            "relay": row.get("region_code") or "",
+        }
+    )
+    return shown
+
+
+def own(row: "dict[str, Any]", connected: bool) -> "dict[str, Any]":
+    """This node."""
+    return {**common(row), "online": connected, "endpoints": row.get("endpoints") or []}
+
+
+def peer(node: "Node", row: "dict[str, Any]") -> "dict[str, Any]":
+    """A peer, with how it is reached and what went through."""
+    if row["endpoint"]:
+        way = {"kind": "direct", "text": f"direct {row['endpoint']}", "address": row["endpoint"], "latency_ms": row["latency_ms"]}
+    elif row["relay"] and (row["active"] or row.get("session")):
+        way = {"kind": "relay", "text": f"relay {row['relay']}", "address": "", "latency_ms": None}
+    else:
+        way = {"kind": "none", "text": "", "address": "", "latency_ms": None}
+    last = row["last_handshake_ms"]
+    return {
+        **common(row),
+        **traffic(node, row["index"]),
+        "path": way,
+        "last_handshake_ms": None if last is None else max(0, clock.now() - last),
+        "active": row["active"],
+    }
+
+
+def traffic(node: "Node", index: int) -> "dict[str, int]":
+    """Bytes inside the tunnel, both ways."""
+    try:
+        stats = node.path.transport.peer_stats(index)
+    except LocalError:  # not installed: expired, or we are down
+        return {"rx_bytes": 0, "tx_bytes": 0}
+    return {"rx_bytes": stats["rx_bytes"], "tx_bytes": stats["tx_bytes"]}
+
+
+def stamp(milliseconds: "int | None") -> "str | None":
+    """RFC 3339 in UTC."""
+    if milliseconds is None:
+        return None
+    try:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(milliseconds / 1000))
+    except (OverflowError, ValueError, OSError):
+        return None
+
+
+def find(document: "dict[str, Any]", text: str) -> "dict[str, Any] | None":
+    """The node (peers, then ourselves) with this name, address, key or stable id."""
+    wanted = text.lower().rstrip(".")
+    wanted = wanted[1:].partition("]")[0] if wanted.startswith("[") else wanted
+    for row in [*document["peers"], document["self"]]:
+        names = {row["name"].lower(), row["dns_name"].lower().rstrip("."), row["key"], row["stable_id"]}
+        if text and (wanted in names or wanted in row["addresses"]):
+            found: dict[str, Any] = row
+            return found
+    return None

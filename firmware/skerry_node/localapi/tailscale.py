@@ -1,0 +1,195 @@
+"""The snapshot in the words of Tailscale's LocalAPI, as the stock CLI 1.102 reads them: ipnstate.Status, ipn.Prefs, WhoIsResponse,
+PingResult, Notify. Go's JSON: absent is zero; times must be RFC 3339; addresses must not be empty text.
+
+Only what is known is filled in. No field stands here for something this node does not do.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Document = dict[str, Any]
+
+VERSION = "1.102.3-skerry"
+NEVER = "0001-01-01T00:00:00Z"
+# ipn.State
+STATES = {"NoState": 0, "InUseOtherUser": 1, "NeedsLogin": 2, "NeedsMachineAuth": 3, "Stopped": 4, "Starting": 5, "Running": 6}
+
+
+def status(shown: "Document", peers: bool = True) -> "Document":
+    """ipnstate.Status"""
+    own = shown["self"]
+    suffix = own["dns_name"].partition(".")[2].rstrip(".")
+    return {
+        "Version": VERSION,
+        "TUN": True,
+        "BackendState": shown["state"],
+        "HaveNodeKey": True,
+        "AuthURL": shown["auth_url"],
+        "TailscaleIPs": own["addresses"] or None,
+        "Self": node(shown, own),
+        "Health": shown["health"],
+        "MagicDNSSuffix": suffix,
+        "CurrentTailnet": {"Name": shown["network"], "MagicDNSSuffix": suffix, "MagicDNSEnabled": False} if own["addresses"] else None,
+        "CertDomains": None,
+        "Peer": {row["key"]: node(shown, row) for row in shown["peers"]} if peers else None,
+        "User": {number: profile(user, number) for number, user in shown["users"].items()},
+        "ClientVersion": None,
+    }
+
+
+def node(shown: "Document", row: "Document") -> "Document":
+    """ipnstate.PeerStatus"""
+    way = row.get("path") or {"address": ""}
+    handshake = row.get("last_handshake_ms")
+    answer = {
+        "ID": row["stable_id"] or "",
+        "NodeID": row["id"] or 0,
+        "PublicKey": row["key"],
+        "HostName": row["hostname"] or row["name"],
+        "DNSName": row["dns_name"],
+        "OS": row["os"] or "",
+        "UserID": row["user"] or 0,
+        "TailscaleIPs": row["addresses"] or None,
+        "AllowedIPs": row["allowed_ips"] or None,
+        "Addrs": row.get("endpoints"),
+        "CurAddr": way["address"],
+        "Relay": row["relay"],
+        "PeerRelay": "",
+        "RxBytes": row.get("rx_bytes", 0),
+        "TxBytes": row.get("tx_bytes", 0),
+        "Created": row["created"] or NEVER,
+        "LastWrite": NEVER,
+        "LastSeen": row["last_seen"] or NEVER,
+        "LastHandshake": NEVER if handshake is None else ago(handshake),
+        "Online": row["online"],
+        "ExitNode": False,
+        "ExitNodeOption": {"0.0.0.0/0", "::/0"} <= set(row["allowed_ips"] or ()),
+        "Active": bool(row.get("active")),
+        "PeerAPIURL": None,
+        "InNetworkMap": bool(row["addresses"]),
+        "InMagicSock": True,
+        "InEngine": handshake is not None,
+    }
+    if row["tags"]:
+        answer["Tags"] = row["tags"]
+    if row.get("primary_routes"):
+        answer["PrimaryRoutes"] = row["primary_routes"]
+    if row["expired"]:
+        answer["Expired"] = True
+    if row["key_expiry"]:
+        answer["KeyExpiry"] = row["key_expiry"]
+    return answer
+
+
+def ago(milliseconds: int) -> str:
+    """RFC 3339 of that long ago, by this host's clock."""
+    from ..clock import wall
+    from .snapshot import stamp
+
+    return stamp(wall() - milliseconds) or NEVER
+
+
+def profile(user: "Document", number: str) -> "Document":
+    """tailcfg.UserProfile; users come as the gateway sent them."""
+    return {
+        "ID": int(number),
+        "LoginName": text(user.get("LoginName")),
+        "DisplayName": text(user.get("DisplayName")),
+        "ProfilePicURL": text(user.get("ProfilePicURL")),
+    }
+
+
+def text(value: object) -> str:
+    """A text from outside, or none."""
+    return value if isinstance(value, str) else ""
+
+
+def who_is(shown: "Document", row: "Document") -> "Document":
+    """apitype.WhoIsResponse"""
+    number = str(row["user"] or 0)
+    return {
+        "Node": {
+            "ID": row["id"] or 0,
+            "StableID": row["stable_id"] or "",
+            "Name": row["dns_name"],
+            "User": row["user"] or 0,
+            "Key": row["key"],
+            "Addresses": [f"{address}/{128 if ':' in address else 32}" for address in row["addresses"]],
+            "AllowedIPs": row["allowed_ips"] or [],
+            "Tags": row["tags"] or [],
+            "Hostinfo": {"OS": row["os"] or "", "Hostname": row["hostname"] or ""},
+            "Created": row["created"] or NEVER,
+            "Online": row["online"],
+            "ComputedName": row["name"],
+            "ComputedNameWithHost": row["name"],
+        },
+        "UserProfile": profile(shown["users"].get(number, {}), number),
+        "CapMap": {},
+    }
+
+
+def prefs(values: "Document", state: str) -> "Document":
+    """ipn.Prefs; NetfilterMode 0: this node leaves the firewall alone."""
+    gateway = str(values.get("gateway", ""))
+    return {
+        "ControlURL": gateway.partition("#")[0],
+        "RouteAll": bool(values.get("accept_routes")),
+        "ExitNodeID": "",
+        "ExitNodeIP": "",
+        "InternalExitNodePrior": "",
+        "ExitNodeAllowLANAccess": False,
+        "CorpDNS": False,
+        "RunSSH": False,
+        "RunWebClient": False,
+        "WantRunning": bool(values.get("want_running")),
+        "LoggedOut": state == "NeedsLogin",
+        "ShieldsUp": False,
+        "AdvertiseTags": None,
+        "Hostname": values.get("hostname", ""),
+        "NotepadURLs": False,
+        "AdvertiseRoutes": values.get("routes") or None,
+        "AdvertiseServices": None,
+        "NoSNAT": False,
+        "NetfilterMode": 0,
+        "AutoUpdate": {"Check": False, "Apply": False},
+        "AppConnector": {"Advertise": False},
+        "PostureChecking": False,
+        "NetfilterKind": "",
+        "DriveShares": None,
+        "Config": None,
+    }
+
+
+def changes(document: "Document") -> "Document":
+    """A MaskedPrefs (fields with their XSet) as changes of ours; {} for what this node does not have."""
+    known = {
+        "ControlURL": "gateway",
+        "Hostname": "hostname",
+        "AdvertiseRoutes": "routes",
+        "RouteAll": "accept_routes",
+        "WantRunning": "want_running",
+    }
+    found = {}
+    for theirs, ours in known.items():
+        if document.get(f"{theirs}Set") is True:
+            value = document.get(theirs)
+            found[ours] = (value or []) if ours == "routes" else value
+    return {name: value for name, value in found.items() if value not in ("", None)}
+
+
+def ping(row: "Document", address: str, result: "Document") -> "Document":
+    """ipnstate.PingResult of a "ping" command's result."""
+    answer = {
+        "IP": address,
+        "NodeIP": (row["addresses"] or [""])[0],
+        "NodeName": row["name"],
+        "Err": result.get("error", ""),
+        "LatencySeconds": 0.0,
+    }
+    answer.update({"Endpoint": "", "PeerRelay": "", "DERPRegionID": 0, "DERPRegionCode": ""})
+    if not answer["Err"]:
+        answer["LatencySeconds"] = result["latency_ms"] / 1000
+        answer["Endpoint"] = result["endpoint"]
+        answer["DERPRegionID"], answer["DERPRegionCode"] = result["region"], result["region_code"]
+    return answer

@@ -1,0 +1,266 @@
+"""The adapter around the engine: one selectors loop that carries bytes, time and commands in and actions out.
+
+```
+selector -> transport.poll(), streams, netlink, local API -> engine.receive -> actions() -> transport, streams, interface, state
+```
+It decides nothing about peers, paths or timers; the engine does. `open()` takes everything the host has to give or
+raises LocalError; `run()` loops until `stop()`; `close()` leaves nothing behind.
+"""
+
+import os
+import selectors
+
+from skerry_core.errors import LocalError
+
+from . import clock, uplinks
+from .log import Log
+from .membership import Membership
+from .netlink import Monitor, Tables
+from .packetpath import PacketPath
+from .state import StateDirectory
+from .streams import Streams
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Answer = Callable[[Any], None]
+
+ROUNDS = 1000  # of the pump in one wake-up; more would starve the local API
+RETRY_SAVE = 60_000
+
+
+class Node:
+    """`watchers` get every event of the engine, in order; `timers` are others' `next_timer()` and `handle_timer(now)`."""
+
+    def __init__(self, tun: str, port: int, state: StateDirectory, membership: Membership, log: Log) -> None:
+        self._where = (tun, port)
+        self.state, self.membership, self.log = state, membership, log
+        self.selector = selectors.DefaultSelector()
+        self.engine: Any = None
+        self._ends: list[Callable[[], None]] = []
+        self.problems: list[str] = []  # of the disk; those of the path and the interface are theirs
+        self.watchers: list[Callable[[tuple[Any, ...]], None]] = []
+        self.timers: list[Any] = []  # things with next_timer() and handle_timer(now) besides ours
+        self._tokens: dict[int, Answer] = {}  # commands that wait for their answer
+        self._token = 0
+        self._wall = clock.Wall()
+        self._watch = uplinks.Watch()
+        self._stop, self._pumping, self._unrested = False, False, False
+        self._save_at: int | None = None
+        self._hands: dict[str, Callable[..., None]] = {
+            "apply": self._do_apply,
+            "send": self._do_send,
+            "connect": self._do_connect,
+            "write": self._do_write,
+            "close": self._do_close,
+            "attach": self._do_attach,
+            "interface": self._do_interface,
+            "save": self._do_save,
+            "resolve": self._do_resolve,
+        }
+
+    # life
+
+    def open(self, saved: "dict[str, Any] | None") -> None:
+        """Take TUN, ports, streams and the kernel's reports, and start the engine. LocalError: the host lacks something."""
+        try:
+            self.path = self._kept(PacketPath(*self._where), PacketPath.close)
+            self.tables = self._kept(Tables(), Tables.close)
+            self.monitor = self._kept(Monitor(), Monitor.close)
+            self.streams = self._kept(Streams(self.selector, self.path.transport), Streams.shut)
+            self.selector.register(self.monitor.fileno(), selectors.EVENT_READ, self._network_changed)
+            self.selector.register(self.path.transport.fileno(), selectors.EVENT_READ, lambda _mask: None)  # pump() polls it
+            self.membership.belongs_to(self)
+            self.engine = new_engine(self.membership.config(), saved)
+        except BaseException:
+            self.close()
+            raise
+        for problem in self.path.problems:
+            self.log.trouble(problem, clock.now())
+        self.receive(("clock", clock.wall()))
+        self._tell_uplinks()
+        self.pump()
+
+    def _kept(self, thing: "Any", end: "Callable[[Any], None]") -> "Any":
+        self._ends.append(lambda: end(thing))
+        return thing
+
+    def run(self) -> None:
+        """Until stop()."""
+        while not self._stop:
+            at = self._next_timer()
+            wait = None if at is None else max(0, at - clock.now()) / 1000
+            wait = 0 if self._unrested else wait
+            for key, mask in self.selector.select(wait):
+                if key.fd in self.selector.get_map():  # a callback before may have closed it
+                    key.data(mask)
+                    self.pump()
+            self.tick()
+
+    def stop(self) -> None:
+        """Leave run() soon."""
+        self._stop = True
+
+    def close(self) -> None:
+        """Save, and take everything off the host again."""
+        if self.engine is not None:
+            self.save()
+        while self._ends:
+            self._ends.pop()()
+
+    # in
+
+    def receive(self, item: "tuple[Any, ...]") -> None:
+        """One input for the engine."""
+        self.engine.receive(item, clock.now())
+
+    def command(self, name: str, arguments: "dict[str, Any]", answer: "Answer | None" = None) -> None:
+        """A command for the engine; `answer(result)` is called when it says done."""
+        self._token += 1
+        if answer is not None:
+            self._tokens[self._token] = answer
+        self.receive(("command", self._token, name, arguments))
+        if not self._pumping:
+            self.pump()
+
+    def tick(self) -> None:
+        """Everything that is due by time."""
+        now = clock.now()
+        jumped = self._wall.jumped(now)
+        if jumped is not None:
+            self.receive(("clock", jumped))
+        if self._watch.due(now):
+            self._tell_uplinks()
+        self.streams.handle_timer(now)
+        for other in self.timers:
+            other.handle_timer(now)
+        at = self.engine.next_timer()
+        if at is not None and at <= now:
+            self.engine.handle_timer(now)
+        if self._save_at is not None and now >= self._save_at:
+            self.save()
+        self.pump()
+
+    def _next_timer(self) -> "int | None":
+        times = [self._save_at, self._watch.next_timer(), self.streams.next_timer()]
+        times += [other.next_timer() for other in [self.engine, *self.timers]]
+        return min((at for at in times if at is not None), default=None)
+
+    def _network_changed(self, _mask: int) -> None:
+        self.monitor.drain()
+        self._watch.reported(clock.now())
+
+    def _tell_uplinks(self) -> None:
+        try:
+            self.receive(("uplinks", uplinks.look(self.tables, self.path.name, self.path.ports)))
+        except OSError as error:
+            self.log.trouble(f"cannot read this host's addresses: {error.strerror or error}", clock.now())
+            self._watch.reported(clock.now())
+
+    # out
+
+    def pump(self) -> None:
+        """Carry everything between the parts until nothing is left to do."""
+        self._pumping = True
+        try:
+            self._unrested = all(self._turn() for _ in range(ROUNDS))
+        finally:
+            self._pumping = False
+
+    def _turn(self) -> bool:
+        items = self.path.transport.poll()
+        for item in items:
+            if item[0] == "relay-out":
+                self.streams.relay_ready(item[1])
+            self.receive(item)
+        events, self.streams.events = self.streams.events, []
+        for event in events:
+            self._trace_stream(event)
+            self.receive(event)
+        actions = self.engine.actions()
+        for action in actions:
+            self._hands[action[0]](*action[1:])
+        for event in self.engine.events():
+            self._heard(event)
+        return bool(actions) or bool(items) or bool(events) or bool(self.streams.events)
+
+    def _heard(self, event: "tuple[Any, ...]") -> None:
+        kind = event[0]
+        if kind == "done":
+            answer = self._tokens.pop(event[1], None)
+            if answer is not None:
+                answer(event[2])
+            return
+        if kind == "error":
+            self.log.trouble(event[1], clock.now())
+        self.membership.heard(event)
+        for watcher in list(self.watchers):
+            watcher(event)
+
+    def _trace_stream(self, event: "tuple[Any, ...]") -> None:
+        if self.log.verbose and event[0] == "stream" and event[2] != "data":
+            self.log.debug(f"stream {event[1]} {event[2]}{': ' + event[3] if event[2] == 'closed' else ''}")
+
+    def _do_apply(self, changes: "list[tuple[Any, ...]]") -> None:
+        try:
+            self.path.transport.apply(changes)
+        except LocalError as error:  # a fault of ours: say it, and stay reachable
+            self.log.trouble(f"the packet path refused a change: {error}", clock.now())
+
+    def _do_send(self, path: "tuple[Any, ...]", data: bytes) -> None:
+        self.path.transport.send(path, data)
+
+    def _do_connect(self, number: int, request: "dict[str, Any]") -> None:
+        self.log.debug(f"stream {number} to {request['host']}:{request['port']} ({request['purpose']})")
+        self.streams.connect(number, request, clock.now())
+
+    def _do_write(self, number: int, data: bytes) -> None:
+        self.streams.write(number, data)
+
+    def _do_close(self, number: int) -> None:
+        self.streams.close(number)
+
+    def _do_attach(self, number: int, region: int, rest: bytes = b"") -> None:
+        if rest:
+            self.path.transport.relay_in(region, rest)
+        self.streams.attach(number, region)
+
+    def _do_interface(self, desired: "dict[str, Any]") -> None:
+        try:
+            self.path.interface.apply(desired)
+        except OSError as error:
+            self.log.trouble(f"cannot set up {self.path.name}: {error.strerror or error}", clock.now())
+        for problem in self.path.interface.problems:
+            self.log.trouble(problem, clock.now())
+
+    def _do_save(self) -> None:
+        self.save()
+
+    def _do_resolve(self, name: str) -> None:
+        self.streams.resolve(name)
+
+    def save(self) -> bool:
+        """Write the state now. A failure is said, kept in `problems`, and tried again."""
+        try:
+            self.state.save(self.membership.prefs.save(), self.engine.save())
+        except LocalError as error:
+            self.problems = [str(error)]
+            self.log.trouble(str(error), clock.now())
+            self._save_at = clock.now() + RETRY_SAVE
+            return False
+        self.problems, self._save_at = [], None
+        return True
+
+    def health(self) -> "list[str]":
+        """What is wrong with this host, one sentence each."""
+        return [*self.problems, *self.path.problems, *self.path.interface.problems]
+
+
+def new_engine(config: "dict[str, Any]", saved: "dict[str, Any] | None") -> "Any":
+    """The engine, with this host's crypto, randomness and clock."""
+    from skerry_core.engine import Engine
+    from skerry_shim import crypto
+
+    return Engine(config, crypto, os.urandom, clock.now(), saved)
