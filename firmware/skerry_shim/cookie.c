@@ -34,6 +34,7 @@ void cookie_identity(struct cookie_checker *c, const uint8_t *public_key)
 {
     pthread_mutex_lock(&c->lock);
     c->window_start = INT64_MIN / 2;
+    c->was_loaded = 0;
     c->ready = blake2s_pair(c->mac1_key, "mac1----", 8, public_key, 32) == 1 && blake2s_pair(c->seal_key, "cookie--", 8, public_key, 32) == 1;
     pthread_mutex_unlock(&c->lock);
 }
@@ -52,17 +53,18 @@ static int mac2_good(const struct cookie_checker *c, const uint8_t *message, siz
     return good;
 }
 
-/* 1 when this message is beyond the rate. */
+/* 1 when this message is beyond the rate, or the second before was: under a lasting flood the first hundred forged ones of each
+ * second must not be the ones that get through. */
 static int under_load(struct cookie_checker *c, int64_t now)
 {
     if (now - c->window_start >= 1000) {
+        c->was_loaded = now - c->window_start < 2000 && c->in_window > RATE;
         c->window_start = now;
         c->in_window = 0;
     }
-    if (c->in_window >= RATE)
-        return 1;
-    c->in_window++;
-    return 0;
+    if (c->in_window <= RATE)
+        c->in_window++;
+    return c->was_loaded || c->in_window > RATE;
 }
 
 static int refresh_secret(struct cookie_checker *c, int64_t now)

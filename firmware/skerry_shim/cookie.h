@@ -17,6 +17,7 @@ struct cookie_checker {
     uint8_t secret[32];
     int64_t secret_since, window_start; /* ms */
     int in_window;
+    int was_loaded;
 };
 
 void cookie_init(struct cookie_checker *c);

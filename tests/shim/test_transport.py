@@ -423,6 +423,17 @@ def test_armed_edges_fire_once(make):
     assert edges(a.poll()) == [SENT]
 
 
+def test_purge_drops_what_waits_and_asks_anew(make):
+    a = alice(make)
+    a.packet(udp())
+    assert edges(a.poll()) == [HANDSHAKE]
+    a.packet(udp())
+    a.apply([("purge", PEER)])
+    assert edges(a.poll()) == [] and a.counters()["drop_queue"] == 2
+    a.packet(udp())
+    assert edges(a.poll()) == [HANDSHAKE]
+
+
 def test_data_is_told_from_keepalives(make):
     a, b = pair(make)
     b.apply([("arm", PEER, DATA)])
@@ -468,6 +479,7 @@ BAD = [
     ("arm", PEER, 64),
     ("arm", PEER, 16),
     ("keepalive", 9),
+    ("purge", 9),
     ("filter", b"garbage"),
     ("filter", EVERYTHING[:-1]),
     ("no-such-change", 1),
@@ -632,9 +644,12 @@ def test_above_the_rate_a_cookie_is_asked_for(make, source):
     assert [event for event in b.poll() if event[0] == "datagram"] == [], "the cookie is bound to the source"
     make.clock.now += 1000
     receive(initiation(300))
-    assert len([event for event in b.poll() if event[0] == "datagram"]) == 1, "the next second is calm"
+    assert [event for event in b.poll() if event[0] == "datagram"] == [], "the second after the flood still asks"
+    make.clock.now += 1000
+    receive(initiation(301))
+    assert len([event for event in b.poll() if event[0] == "datagram"]) == 1, "the one after that is calm"
     make.clock.now += 120_000
-    for serial in range(100):
+    for serial in range(101):
         receive(initiation(serial))
     b.poll()
     receive(proven)

@@ -30,11 +30,11 @@ def delta_lost() -> Iterator[None]:
     original = NetworkMap.apply
     seen: dict[int, int] = {}
 
-    def apply(self: NetworkMap, response: dict[str, Any]) -> Any:
+    def apply(self: NetworkMap, response: dict[str, Any], *more: Any) -> Any:
         seen[id(self)] = seen.get(id(self), 0) + 1
         if "Node" not in response and "Peers" not in response and seen[id(self)] % 3 == 0:
             return set()
-        return original(self, response)
+        return original(self, response, *more)
 
     with mock.patch.object(NetworkMap, "apply", apply):
         yield

@@ -4,6 +4,7 @@
     .. end - 20 min  conversations at random times; faults come and go, each kind counted
     end - 20 min     everything is healed; 5 minutes of quiet
     end - 15 min     *liveness*: every pair that ever tried must answer again, with some nodes under a flood of forged handshakes
+    end - 11 min     *a latecomer* joins: everybody who is asked to must reach it, which takes the delta that told of it
     end - 10 min     *roaming*: every NAT forgets its mappings in the middle of a conversation; answers must come back within GAP_MS
 
 Asserted besides: engine and transport always come to rest, every kind of fault was hit, nobody's clock jump cut anybody off.
@@ -24,8 +25,8 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 GAP_MS = 20 * SECOND
 YEAR = 365 * 24 * HOUR
-FLOOD_EVERY_MS = 5  # 200 forged initiations a second
-FLOODED = 3
+FLOOD_EVERY_MS = 8  # 125 forged initiations a second: above the limit from which cookies are asked for
+FLOODED = 2
 
 FAULTS = ("loss", "duplicate", "reorder", "flip", "partition", "stall", "nat-reboot", "crash", "clock-jump", "gateway-restart", "flood")
 
@@ -56,13 +57,14 @@ class Scenario:
         self.tried: set[tuple[int, int]] = set()
         self.answers: dict[bytes, int] = {}
         self.tokens = 0
+        self._flood_over = False
         self.end = self.size.hours * HOUR
         for index in range(self.size.nodes):
-            self._place(index)
+            self._place(index, self.world.random.randrange(10 * MINUTE))
 
     # -- setting up ---------------------------------------------------------------------------------------------------------------
-    def _place(self, index: int) -> None:
-        """A tenth public, a fifth behind hard NATs, every seventh shares its neighbour's LAN, the rest behind easy NATs."""
+    def _place(self, index: int, start: int) -> None:
+        """A node that is switched on at `start` ms: a tenth public, a fifth behind hard NATs, every seventh shares its neighbour's LAN, the rest behind easy NATs."""
         nat: Nat | None = Nat(bytes([20, 0, index // 256, index % 256]), hard=index % 5 == 1)
         if index % 10 == 0:
             nat = None
@@ -76,7 +78,7 @@ class Scenario:
         random = self.world.random
         others = [i for i in range(self.size.nodes) if i != index]
         self.friends[index] = random.sample(others, min(self.size.friends, len(others)))
-        self.world.after(random.randrange(10 * MINUTE), lambda: self._switch_on(board))
+        self.world.after(start - self.world.now, lambda: self._switch_on(board))
 
     def _switch_on(self, board: Board) -> None:
         board.start()
@@ -172,7 +174,7 @@ class Scenario:
         random = self.world.random
 
         def forge() -> None:
-            if self.world.now >= until or board.engine is None:
+            if self.world.now >= until or board.engine is None or self._flood_over:
                 return
             head = b"\x01\0\0\0" + random.randbytes(112)
             self.world.hits["flood"] += 1
@@ -213,6 +215,14 @@ class Scenario:
             if token:
                 tokens[token] = pair
 
+    def _latecomer(self) -> None:
+        """One more node, of which the others hear by a delta only."""
+        last = len(self.boards)
+        self._place(last, self.world.now + SECOND)
+        self.world.run(self.world.now + 20 * SECOND)
+        pairs = [(index, last) for index in range(last)]
+        self._must(self._unanswered(pairs, 2 * SECOND, 30 * SECOND), "a minute after a new node joined")
+
     def _forget_mappings(self) -> None:
         for nat in self.network.nats.values():
             nat.reboot()
@@ -224,9 +234,12 @@ class Scenario:
         self._heal()
         self.world.run(self.end - 15 * MINUTE)
         pairs = sorted(self.tried)
-        for board in self.boards[: FLOODED * 3 : 3]:
-            self.flood(board, self.end - 11 * MINUTE)
+        for board in self.boards[:FLOODED]:
+            self.flood(board, self.end - 12 * MINUTE)
+        self.world.run(self.world.now + 2 * SECOND)
         self._must(self._unanswered(pairs, 2 * SECOND, 2 * MINUTE), "2 minutes after everything was healed")
+        self._flood_over = True
+        self._latecomer()
         self.world.run(self.end - 10 * MINUTE)
         late = self._unanswered(pairs, SECOND, GAP_MS, self._forget_mappings)
         self._must(late, f"{GAP_MS} ms after the NATs forgot their mappings")

@@ -151,7 +151,7 @@ class SimGateway:
             return
         end.write(session.take())
         if session.closed is not None:
-            del self.ends[session]
+            self.ends.pop(session, None)  # the write may have found the stream broken
             end.close()
             session.close(self.world.now)
 
