@@ -24,9 +24,10 @@ class Draft:
 def check(changes: "list[tuple[Any, ...]]", draft: Draft) -> None:
     """LocalError naming the first change that cannot be carried out, and why."""
     for change in changes:
-        entry = _CHECKS.get(change[0]) if isinstance(change, tuple) and change else None
-        if entry is None:
-            raise LocalError(f"change {change[0] if isinstance(change, tuple) and change else change!r}: no such change")
+        name = change[0] if isinstance(change, tuple) and change else change
+        entry = _CHECKS.get(name) if isinstance(name, str) else None
+        if entry is None or name is change:
+            raise LocalError(f"change {name!r}: no such change")
         function, count = entry
         if len(change) != count:
             raise LocalError(f"change {change[0]}: {len(change) - 1} values, need {count - 1}")
@@ -44,8 +45,14 @@ def _number(value: object, top: int, name: str) -> None:
         raise LocalError(f"change {name}: {value!r}, need 0..{top}")
 
 
-def _prefixes(values: "list[Any]", name: str) -> None:
-    for value in values:
+def _each(values: object, name: str) -> "list[Any]":
+    if not isinstance(values, (list, tuple)):
+        raise LocalError(f"change {name}: {values!r}, need a list")
+    return list(values)
+
+
+def _prefixes(values: object, name: str) -> None:
+    for value in _each(values, name):
         if not isinstance(value, tuple) or len(value) != 2:
             raise LocalError(f"change {name}: prefix {value!r}, need (address, bits)")
         _bytes(value[0], (4, 16), name)
@@ -57,7 +64,7 @@ def _identity(draft: Draft, change: "tuple[Any, ...]") -> None:
 
 
 def _addresses(draft: Draft, change: "tuple[Any, ...]") -> None:
-    for address in change[1]:
+    for address in _each(change[1], "addresses"):
         _bytes(address, (4, 16), "addresses")
 
 
@@ -79,7 +86,7 @@ def _peer(draft: Draft, change: "tuple[Any, ...]") -> None:
 
 
 def _known(draft: Draft, change: "tuple[Any, ...]") -> None:
-    if change[1] not in draft.peers:
+    if not isinstance(change[1], int) or change[1] not in draft.peers:
         raise LocalError(f"change {change[0]}: no peer {change[1]!r}")
 
 
@@ -91,7 +98,7 @@ def _remove(draft: Draft, change: "tuple[Any, ...]") -> None:
 
 def _paths(draft: Draft, change: "tuple[Any, ...]") -> None:
     _known(draft, change)
-    for path in change[2]:
+    for path in _each(change[2], "paths"):
         paths.check(path)
 
 
@@ -111,6 +118,7 @@ def _session(draft: Draft, change: "tuple[Any, ...]") -> None:
 
 def _expire(draft: Draft, change: "tuple[Any, ...]") -> None:
     _known(draft, change)
+    _number(change[2], 0xFFFFFFFF, "expire")
     if draft.sessions.get(change[2]) == change[1]:
         del draft.sessions[change[2]]
 
@@ -143,6 +151,7 @@ _CHECKS = {
     "expire": (_expire, 3),
     "arm": (_arm, 3),
     "keepalive": (_known, 2),
+    "purge": (_known, 2),
     "filter": (_filter, 2),
     "relay": (_relay, 3),
 }

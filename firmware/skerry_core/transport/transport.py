@@ -55,6 +55,7 @@ class Transport:
             "expire": self._apply_expire,
             "arm": self._apply_arm,
             "keepalive": self._apply_keepalive,
+            "purge": self._apply_purge,
             "filter": self._apply_filter,
             "relay": self._apply_relay,
         }
@@ -140,6 +141,12 @@ class Transport:
         peer = self._peers[number]
         if self._usable(peer) and peer.paths:
             self._seal(peer, b"")
+
+    def _apply_purge(self, number: int) -> None:
+        peer = self._peers[number]
+        self._drop("queue", len(peer.queue))
+        peer.queue = []
+        peer.armed |= HANDSHAKE
 
     def _apply_filter(self, rules: "bytes | None") -> None:
         self._filter = filter.Filter(rules)
