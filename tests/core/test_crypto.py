@@ -10,13 +10,15 @@ from pure25519 import basic, eddsa
 
 from skerry_core.crypto import pure
 from skerry_core.crypto.pure.chacha20 import hchacha20, keystream
+from skerry_core.crypto.pure.ed25519 import _point
 from skerry_core.crypto.pure.poly1305 import poly1305
 from skerry_core.crypto.pure.sha512 import sha512
 from skerry_core.errors import PeerError
 from skerry_shim import crypto as shim
 
 KEYS = st.binary(min_size=32, max_size=32)
-DATA = st.binary(max_size=1400)
+# short and arbitrary, or longer than the blocks computed at once
+DATA = st.one_of(st.binary(max_size=200), st.integers(500, 1400).map(lambda size: bytes([size * at & 255 for at in range(size)])))
 
 
 def outcome(function, *arguments):
@@ -93,6 +95,19 @@ def test_ed25519(seed, message, bit):
 def test_hostile_keys_and_signatures(public, signature, message):
     assert pure.ed25519_verify(public, signature, message) is False
     assert shim.ed25519_verify(public, signature, message) is False
+
+
+def test_decoding_of_points():
+    """That the encodings y + p and those of no point are refused cannot be shown with signatures: nobody can make one."""
+    decoded = {y for y in range(3, 19) if _point(y.to_bytes(32, "little"))}
+    assert decoded == {y for y in range(3, 19) if basic.isoncurve((basic.xrecover(y), y))}
+    assert 0 < len(decoded) < 16
+    for y in range(19):
+        for sign in (0, 2**255):
+            assert _point((y + basic.Q | sign).to_bytes(32, "little")) is None
+    for y in decoded:
+        even, odd = _point(y.to_bytes(32, "little")), _point((y | 2**255).to_bytes(32, "little"))
+        assert (even[0] + odd[0]) % basic.Q == 0 and even[0] % 2 == 0 and odd[0] % 2 == 1
 
 
 def test_keys_with_a_torsion_part_are_judged_alike():

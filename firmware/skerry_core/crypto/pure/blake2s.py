@@ -90,7 +90,7 @@ def _compress(state: "tuple[int, int]", block: bytes, count: int, last: bool) ->
         m.append(int.from_bytes(block[at : at + 4], "little"))
     a, b = state
     c, d = _IV
-    d ^= count & 0xFFFFFFFF | (count >> 32) << 64
+    d ^= count  # one word of the counter: messages are far shorter than 2^32 bytes
     if last:
         d ^= 0xFFFFFFFF << 128
     for s in _SIGMA:

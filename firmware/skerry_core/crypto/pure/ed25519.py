@@ -40,8 +40,9 @@ def _point(encoded: bytes) -> "tuple[int, int, int, int] | None":
     if y >= _P:
         return None
     x = xrecover(y)  # the even one of the two; no root of anything when y is on no point
-    if not isoncurve((x, y)) or (x == 0 and sign):
+    if not isoncurve((x, y)):
         return None
+    # x = 0 with a sign is not canonical either: only points of order 1 and 2 have it, and they are refused below
     point = xform_affine_to_extended((_P - x if sign else x, y))
     if is_extended_zero(double_element(double_element(double_element(point)))):
         return None
