@@ -278,7 +278,6 @@ def test_tables_are_empty_after_everybody_left(relay):
     assert relay.clients._received_from == relay.clients._sources_of == {}
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.lists(st.binary(max_size=300), max_size=8), st.booleans())
 def test_no_bytes_make_a_session_raise(chunks, admitted):
     relay = make()
@@ -289,7 +288,6 @@ def test_no_bytes_make_a_session_raise(chunks, admitted):
     client.session.close(100)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 0x20), st.binary(max_size=120)), max_size=12))
 def test_no_frames_make_a_session_raise_or_leak_into_another(frames):
     relay = make()

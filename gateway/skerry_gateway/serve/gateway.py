@@ -10,10 +10,9 @@ from typing import Any
 
 from aiohttp import web
 
-from skerry_core.errors import LocalError
-from skerry_gateway.control import AdminError, Coordinator
+from skerry_gateway import admin
+from skerry_gateway.control import Coordinator
 from skerry_gateway.options import Options
-from skerry_gateway.policy import PolicyError
 from skerry_gateway.relay import Relay
 from skerry_gateway.serve import address, derpmap, secure
 from skerry_gateway.serve.service import Service, monotonic_ms
@@ -45,14 +44,10 @@ class Gateway:
         """What nodes are given: the URL and the key it must prove."""
         return f"{self.url}#{self.coordinator.key_json()['publicKey']}"
 
-    def call(self, verb: str, arguments: dict[str, Any], user: User | None = None) -> Any:
-        """An admin verb; without a user as the gateway's own command line, which may do everything."""
-        from skerry_gateway import admin
-
+    def call(self, verb: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """An admin verb of the gateway's own command line, which may do everything."""
         try:
-            return admin.call(self.coordinator, verb, arguments, self.control.now(), user=user)
-        except (AdminError, PolicyError) as error:
-            raise LocalError(str(error)) from None
+            return admin.call(self.coordinator, verb, arguments, self.control.now())
         finally:
             self.control.turn()
 
@@ -63,8 +58,6 @@ class Gateway:
                 return self.coordinator.authorize(token, user.id, self.control.now())
             self.coordinator.decline(token, self.control.now())
             return None
-        except AdminError as error:
-            raise LocalError(str(error)) from None
         finally:
             self.control.turn()
 
@@ -107,10 +100,7 @@ def assemble(options: Options, state: StateDir, tcp_port: int, stun_port: int) -
 
 
 def _console(gateway: Gateway, files: bool) -> Context:
-    def call(user: User, verb: str, arguments: dict[str, Any]) -> Any:
-        return gateway.call(verb, arguments, user)
-
-    return Context(gateway.url, gateway.coordinator, gateway.address, call, gateway.decide, gateway.control.now, files)
+    return Context(gateway.url, gateway.coordinator, gateway.address, gateway.control.turn, gateway.decide, gateway.control.now, files)
 
 
 def _withdraw_everywhere(coordinator: Coordinator, relay: Relay, service: Service) -> None:

@@ -57,7 +57,9 @@ def _stun_sockets(host: str, port: int) -> list[socket.socket]:
 
 
 async def _serve(options: Options, state: StateDir, tcp: list[socket.socket], udp: list[socket.socket]) -> None:
-    loop = asyncio.get_running_loop()
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
     gateway = assemble(options, state, tcp[0].getsockname()[1], udp[0].getsockname()[1])
     admin = await admin_socket.serve(admin_socket.listen(state.socket), gateway.call)
     runner = web.AppRunner(gateway.app, **HTTP)  # type: ignore[arg-type]
@@ -73,7 +75,7 @@ async def _serve(options: Options, state: StateDir, tcp: list[socket.socket], ud
     announce(options, gateway)
     notify("READY=1")
     try:
-        await _signal()
+        await stop.wait()
     finally:
         notify("STOPPING=1")
         for server in [*servers, admin]:
@@ -91,14 +93,6 @@ def _http(runner: web.AppRunner) -> Any:
     return runner.server
 
 
-async def _signal() -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    await stop.wait()
-
-
 async def _watch_clock(gateway: Gateway) -> None:
     with contextlib.suppress(asyncio.CancelledError):
         while True:
@@ -113,7 +107,7 @@ def announce(options: Options, gateway: Gateway) -> None:
         gateway.coordinator.reload_users(gateway.control.now())
     facts = {"address": gateway.address, "url": str(gateway.url), "state": str(options.state)}
     if first is not None:
-        facts["owner"], facts["owner_link"] = first[0], f"{gateway.url}/sign-in/{first[1]}"
+        facts["owner"], facts["owner_link"] = first[0], f"{gateway.url}/link/{first[1]}"
     if options.json:
         print(json.dumps({"event": "ready", **facts}), flush=True)
     else:

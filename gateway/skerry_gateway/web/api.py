@@ -19,7 +19,7 @@ _LIVE = ("id", "state", "word", "seen")
 
 async def live(request: web.Request) -> web.StreamResponse:
     context, user = parts(request)
-    found = [shown(node, context.wall()) for node in context.call(user, "nodes list", {})]
+    found = [shown(node, context.wall()) for node in context.call(user, "nodes list", {})["nodes"]]
     nodes = [{name: node[name] for name in _LIVE} for node in found]
     return web.json_response({"nodes": nodes, "sentence": sentence(found)})
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
+from skerry_gateway import admin
 from skerry_gateway.control import Coordinator
 from skerry_gateway.identity import Identity
 from skerry_gateway.serve.address import Url
@@ -23,13 +24,13 @@ SECURE_COOKIE, PLAIN_COOKIE = "__Host-skerry", "skerry-plain"
 
 @dataclass
 class Context:
-    """`call(user, verb, arguments)` is the admin verbs with the rights of that user, `decide(token, user, allow)` answers a device that
-    asks to join; both raise LocalError. `address` is what nodes are given; `own_certificate`: the owner gave certificate files."""
+    """`decide(token, user, allow)` answers a device that asks to join, LocalError when it is too late; `turn()` sends what a verb changed.
+    `address` is what nodes are given; `own_certificate`: the owner gave certificate files."""
 
     url: Url
     coordinator: Coordinator
     address: str
-    call: Callable[[User, str, dict[str, Any]], Any]
+    turn: Callable[[], None]
     decide: Callable[[str, User, bool], Node | None]
     now: Callable[[], int]
     own_certificate: bool = False
@@ -42,6 +43,13 @@ class Context:
     @property
     def identity(self) -> Identity:
         return self.coordinator.identity
+
+    def call(self, user: User, verb: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """An admin verb with the rights of that user. LocalError for what cannot be done."""
+        try:
+            return admin.call(self.coordinator, verb, arguments, self.now(), user)
+        finally:
+            self.turn()
 
     def wall(self) -> int:
         return self.coordinator.wall(self.now())

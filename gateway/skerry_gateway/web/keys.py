@@ -12,8 +12,8 @@ DEFAULT_EXPIRY = "90d"
 
 async def listing(request: web.Request) -> web.StreamResponse:
     context, user = parts(request)
-    users = [each["name"] for each in context.call(user, "users list", {})] if user.role != "member" else [user.name]
-    found = context.call(user, "keys list", {})
+    users = [each["name"] for each in context.call(user, "users list", {})["users"]] if user.role != "member" else [user.name]
+    found = context.call(user, "keys list", {})["keys"]
     return context.page(request, "keys.html", keys=found, users=users, expiry=DEFAULT_EXPIRY)
 
 

@@ -14,7 +14,7 @@ from skerry_gateway.web.states import shown
 
 async def listing(request: web.Request) -> web.StreamResponse:
     context, user = parts(request)
-    found = [shown(node, context.wall()) for node in context.call(user, "nodes list", {})]
+    found = [shown(node, context.wall()) for node in context.call(user, "nodes list", {})["nodes"]]
     return context.page(request, "nodes.html", nodes=sorted(found, key=lambda node: (node["state"] != "waiting", node["name"])))
 
 
@@ -49,7 +49,7 @@ async def remove(request: web.Request) -> web.StreamResponse:
 
 def _find(request: web.Request, number: int) -> dict[str, Any]:
     context, user = parts(request)
-    for node in context.call(user, "nodes list", {}):
+    for node in context.call(user, "nodes list", {})["nodes"]:
         if node["id"] == number:
             return shown(node, context.wall())
     raise Denied(404, f"There is no node {number}.")

@@ -27,9 +27,10 @@ def see(path: str) -> web.Response:
 
 async def overview(request: web.Request) -> web.StreamResponse:
     context, user = parts(request)
-    nodes = [shown(node, context.wall()) for node in context.call(user, "nodes list", {})]
+    found = context.call(user, "nodes list", {})
+    nodes = [shown(node, context.wall()) for node in found["nodes"]]
     waiting = [node for node in nodes if node["state"] == "waiting"]
-    return context.page(request, "overview.html", nodes=nodes, waiting=waiting, sentence=sentence(nodes))
+    return context.page(request, "overview.html", nodes=nodes, waiting=waiting, pending=found["pending"], sentence=sentence(nodes))
 
 
 def sentence(nodes: list[dict[str, Any]]) -> str:

@@ -10,14 +10,14 @@ from skerry_gateway.web.pages import parts
 
 async def listing(request: web.Request) -> web.StreamResponse:
     context, user = parts(request)
-    return context.page(request, "users.html", users=context.call(user, "users list", {}))
+    return context.page(request, "users.html", users=context.call(user, "users list", {})["users"])
 
 
 async def create(request: web.Request) -> web.StreamResponse:
     """A new user can do nothing without a link, so the answer is one."""
     context, user = parts(request)
-    form = await forms.read(request, "name")
-    made = context.call(user, "users create", {"name": form["name"]})
+    form = await forms.read(request, "name", "role")
+    made = context.call(user, "users create", {"name": form["name"], "role": form["role"] or "member"})["user"]
     return context.page(request, "link.html", link=context.call(user, "users link", {"name": made["name"]}), name=made["name"])
 
 
