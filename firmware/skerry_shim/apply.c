@@ -8,6 +8,7 @@
  *   5 remove        peer u64                       10 keepalive  peer u64
  *   6 paths         peer u64, n x path 56          11 filter     rules of skerry_core.filter
  *                                                  12 relay      region u32, u8 up
+ *                                                  13 purge      peer u64
  * The check runs over a draft: the state as it will be after the changes before. What can fail besides (ciphers, the filter's layout) is
  * made during the check and kept in order in `made`. */
 #include <openssl/crypto.h>
@@ -18,7 +19,7 @@
 
 #include "transport.h"
 
-enum { IDENTITY = 1, ADDRESSES, LOCAL_ROUTES, PEER, REMOVE, PATHS, SESSION, EXPIRE, ARM, KEEPALIVE, FILTER, RELAY, OPERATIONS };
+enum { IDENTITY = 1, ADDRESSES, LOCAL_ROUTES, PEER, REMOVE, PATHS, SESSION, EXPIRE, ARM, KEEPALIVE, FILTER, RELAY, PURGE, OPERATIONS };
 
 struct change {
     int operation;
@@ -39,7 +40,7 @@ struct draft {
 
 static void *mark(uint64_t peer)
 {
-    return (void *)(uintptr_t)(1 + 4 * peer);
+    return (void *)(uintptr_t)(1 + 2 * peer); /* odd, and within 32 bits: peers are below 2^31 */
 }
 
 static uint32_t get32(const uint8_t *p)
@@ -367,6 +368,11 @@ static void do_keepalive(struct draft *d, struct change *c)
     outbox_flush(&o);
 }
 
+static void do_purge(struct draft *d, struct change *c)
+{
+    peer_purge(d->t, map_get(&d->t->peers, get64(c->body)));
+}
+
 static void do_filter(struct draft *d, struct change *c)
 {
     (void)c;
@@ -405,6 +411,7 @@ static const struct operation {
     [EXPIRE] = {"expire", 12, 12, 1, check_expire, do_expire},
     [ARM] = {"arm", 9, 9, 1, check_arm, do_arm},
     [KEEPALIVE] = {"keepalive", 8, 8, 1, check_nothing, do_keepalive},
+    [PURGE] = {"purge", 8, 8, 1, check_nothing, do_purge},
     [FILTER] = {"filter", 0, 0, 0, check_filter, do_filter},
     [RELAY] = {"relay", 5, 5, 0, check_nothing, do_relay},
 };

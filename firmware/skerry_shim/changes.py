@@ -138,6 +138,7 @@ _PACKERS: dict[str, tuple[int, int, Callable[..., bytes]]] = {
     "expire": (8, 2, _expire),
     "arm": (9, 2, _arm),
     "keepalive": (10, 1, lambda number: _peer_number(number, "keepalive")),
+    "purge": (13, 1, lambda number: _peer_number(number, "purge")),
     "filter": (11, 1, _filter),
     "relay": (12, 2, _relay),
 }

@@ -222,6 +222,18 @@ void peer_arm(transport *t, struct peer *p, unsigned mask)
     pthread_mutex_unlock(&p->lock);
 }
 
+void peer_purge(transport *t, struct peer *p)
+{
+    struct record *r;
+    pthread_mutex_lock(&p->lock);
+    while ((r = fifo_pop(&p->queue))) {
+        free(r);
+        drop(t, DROP_queue);
+    }
+    atomic_fetch_or(&p->armed, EDGE_HANDSHAKE);
+    pthread_mutex_unlock(&p->lock);
+}
+
 void peer_expire(transport *t, struct peer *p, struct session *s)
 {
     pthread_mutex_lock(&p->lock);

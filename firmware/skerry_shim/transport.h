@@ -141,6 +141,7 @@ void session_received(struct outbox *o, struct session *s, int data); /* after a
 void peer_install(struct outbox *o, struct peer *p, struct session *s, int as_next);
 void peer_send(struct outbox *o, struct peer *p, uint8_t *packet, size_t len); /* room of DATA_HEADER before and TAIL behind */
 void peer_keepalive(struct outbox *o, struct peer *p);
+void peer_purge(transport *t, struct peer *p); /* drop what waits for a session; its HANDSHAKE edge is armed again */
 void peer_arm(transport *t, struct peer *p, unsigned mask);
 void peer_expire(transport *t, struct peer *p, struct session *s);
 void peer_drain(struct outbox *o, struct peer *p); /* peer.lock held by the caller */

@@ -183,7 +183,7 @@ class Sessions:
         assert since is not None
         if engine.now - since >= GIVE_UP:
             self._end_handshake(peer)
-            self.arm(peer, HANDSHAKE)
+            self._engine.apply(("purge", peer.index))  # what waited for 90 s would surprise whoever gets it
             return
         earliest = engine.now if peer.initiated is None else peer.initiated + RETRY
         if earliest > engine.now:
