@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "Python packs little-endian");
+
 /* Where a packet goes or came from, 56 bytes, as Python packs it ("<BBHI16s32s"). */
 struct path {
     uint8_t family;      /* 4, 6, or 0 for a relay */

@@ -5,6 +5,7 @@ mapped keeps it and a reader never sees half a file.
 """
 
 import os
+import platform
 import shutil
 import tempfile
 from pathlib import Path
@@ -15,6 +16,9 @@ HERE = Path(__file__).resolve().parent
 TARGET = HERE / "_shim.abi3.so"
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wpointer-arith", "-Wstrict-prototypes", "-Wvla"]
 CFLAGS = ["-std=gnu11", "-O2", "-g", *WARNINGS, "-fstack-protector-strong", "-fvisibility=hidden", "-D_GNU_SOURCE"]
+
+# 64-bit counters need the compiler's library where the processor has no such instruction
+ATOMIC = ["atomic"] if platform.machine() in ("armv5tel", "armv6l", "mips", "mipsel", "riscv32") else []
 
 
 def sources() -> list[Path]:
@@ -31,7 +35,7 @@ def builder() -> "cffi.FFI":
         '#include <stdint.h>\n#include <stddef.h>\n#include "shim.h"\n',
         sources=[str(p) for p in sources()],
         include_dirs=[str(HERE)],
-        libraries=["crypto", "pthread"],
+        libraries=["crypto", "pthread", *ATOMIC],
         extra_compile_args=CFLAGS,
         py_limited_api=True,
         define_macros=[("Py_LIMITED_API", "0x030B0000")],

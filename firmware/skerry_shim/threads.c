@@ -19,10 +19,12 @@ static void *tun_thread(void *context)
     while (buffers) {
         if (poll(fds, 2, -1) < 0 && errno != EINTR)
             break;
-        if (fds[1].revents || (fds[0].revents & (POLLERR | POLLHUP | POLLNVAL)))
+        if (fds[1].revents)
             break;
-        if (fds[0].revents && !tun_read_batch(t, buffers))
-            break; /* the device is gone */
+        if ((fds[0].revents & (POLLERR | POLLHUP | POLLNVAL)) || (fds[0].revents && !tun_read_batch(t, buffers))) {
+            drop(t, DROP_tun); /* the device is gone */
+            break;
+        }
     }
     free(buffers);
     return NULL;

@@ -7,6 +7,7 @@ bound for the path) and `drop_tun` (the device refused). Not thread-safe in `clo
 
 from __future__ import annotations
 
+import atexit
 import os
 
 from skerry_core.errors import LocalError
@@ -28,6 +29,20 @@ _FRAME_LIMIT = 65536 + 64
 _EVENTS = 4096
 _DATAGRAM, _FRAME, _BAD_RELAY, _EDGE, _RELAY_OUT = 1, 2, 3, 4, 5
 
+_started: set[Transport] = set()  # their threads must end before libcrypto is torn down at exit
+
+
+@atexit.register
+def _stop_all() -> None:
+    for transport in list(_started):
+        transport.stop()
+
+
+def _region(region: int) -> int:
+    if not isinstance(region, int) or not 0 <= region <= 0x7FFFFFFF:
+        raise LocalError(f"relay region {region!r}: need 0..{0x7FFFFFFF}")
+    return region
+
 
 class Transport:
     """See ARCHITECTURE.md, "The transport interface"."""
@@ -47,6 +62,7 @@ class Transport:
 
     def close(self) -> None:
         """Stop the threads, wipe the keys and close the device and the sockets; the object is of no use afterwards."""
+        self.stop()
         if self._handle is not None:
             _ffi.release(self._handle)
             self._handle = None
@@ -75,11 +91,11 @@ class Transport:
 
     def send(self, path: Path, data: bytes) -> None:
         """A control datagram out on a path; LocalError for a path that is not well-formed."""
-        _lib.shim_send(self._live(), _changes.pack_path(path), data, len(data))
+        _lib.shim_send(self._live(), _changes.pack_path(path), bytes(data), len(data))
 
     def relay_in(self, region: int, data: bytes) -> None:
         """Bytes of a relay's stream, in any cut."""
-        _lib.shim_relay_in(self._tick(), region, bytes(data), len(data))
+        _lib.shim_relay_in(self._tick(), _region(region), bytes(data), len(data))
 
     # -- what happened, out
 
@@ -106,7 +122,7 @@ class Transport:
         """Whole frames for a relay's stream, `limit` bytes at most (a longer first frame goes alone); when more wait, another
         "relay-out" event follows."""
         buffer = bytearray(max(limit, _FRAME_LIMIT))
-        done = int(_lib.shim_relay_out(self._live(), region, _ffi.from_buffer(buffer), len(buffer), limit))
+        done = int(_lib.shim_relay_out(self._live(), _region(region), _ffi.from_buffer(buffer), len(buffer), limit))
         return bytes(buffer[:done])
 
     def fileno(self) -> int:
@@ -118,7 +134,7 @@ class Transport:
     def peer_stats(self, number: int) -> dict[str, int]:
         """tx_bytes, rx_bytes, tx_packets, rx_packets of payload; LocalError for an unknown peer."""
         out = _ffi.new("uint64_t[4]")
-        if not isinstance(number, int) or number < 0 or not _lib.shim_peer_stats(self._live(), number, out):
+        if not isinstance(number, int) or not 0 <= number <= 0x7FFFFFFF or not _lib.shim_peer_stats(self._live(), number, out):
             raise LocalError(f"statistics: no peer {number!r}")
         return dict(zip(("tx_bytes", "rx_bytes", "tx_packets", "rx_packets"), out, strict=True))
 
@@ -173,17 +189,19 @@ class Transport:
         return result
 
     def start(self) -> None:
-        """Start the threads; LocalError when the system refuses."""
+        """Start the threads, which keep this object alive until stop() or close(); LocalError when the system refuses."""
         self._clock = None
         _lib.shim_set_clock(self._live(), -1)
         result = int(_lib.shim_start(self._live()))
         if result < 0:
             raise LocalError(f"packet path: cannot start its threads: {os.strerror(-result)}")
+        _started.add(self)
 
     def stop(self) -> None:
         """Stop the threads; the device, the sockets and all state stay."""
         if self._handle is not None:
             _lib.shim_stop(self._handle)
+        _started.discard(self)
 
 
 def _event(record: tuple[int, int, int, int, bytes, bytes]) -> tuple[Any, ...]:
