@@ -3,7 +3,7 @@
 import hpack as library
 import hpack.huffman_constants
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from skerry_core.errors import PeerError
@@ -19,7 +19,6 @@ def test_tables_agree_with_the_library():
     assert list(tables.LENGTHS) == list(library.huffman_constants.REQUEST_CODES_LENGTH)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.lists(FIELDS, max_size=6), st.booleans(), st.sampled_from([4096, 200, 0]))
 def test_decodes_what_the_library_encodes(blocks, huffman, table):
     encoder, decoder = library.Encoder(), hpack.Decoder()
@@ -28,7 +27,6 @@ def test_decodes_what_the_library_encodes(blocks, huffman, table):
         assert decoder.decode(encoder.encode(fields, huffman=huffman)) == fields
 
 
-@settings(max_examples=100, deadline=None)
 @given(FIELDS, st.integers(0, 70000))
 def test_the_library_decodes_what_we_encode(fields, length):
     fields = [*fields, (b"x-long", b"v" * length)]
@@ -91,7 +89,6 @@ def test_entry_larger_than_the_table_empties_it():
         decoder.decode(b"\xbe")
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=80))
 def test_random_blocks(block):
     decoder = hpack.Decoder()

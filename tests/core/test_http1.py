@@ -1,7 +1,7 @@
 """HTTP/1 heads and bodies: cuts, bounds, malformed input."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from skerry_core.errors import LocalError, PeerError
@@ -21,7 +21,6 @@ def feed_cut(parser, data, cut):
     return result
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.dictionaries(NAMES, VALUES, max_size=8), st.binary(max_size=30), st.integers(1, 50))
 def test_request_and_response_round_trip_in_any_cut(headers, rest, cut):
     merged = {}
@@ -82,7 +81,6 @@ def test_what_cannot_be_sent(method, path, headers):
         request_head(method, path, headers)
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(st.binary(min_size=1, max_size=40), max_size=6), st.binary(max_size=10), st.integers(1, 20))
 def test_bodies_in_any_cut(chunks, rest, cut):
     body = b"".join(chunks)
@@ -129,7 +127,6 @@ def test_malformed_bodies(headers, data):
         BodyParser(headers, limit=100).feed(data)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=200))
 def test_random_bytes(data):
     for parser in (HeadParser(limit=100), RequestHeadParser(limit=100), BodyParser({"transfer-encoding": "chunked"}, limit=100)):

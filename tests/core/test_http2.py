@@ -7,7 +7,7 @@ import h2.connection
 import h2.events
 import h2.settings
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from skerry_core.errors import LocalError, PeerError
@@ -382,7 +382,6 @@ def test_headers_that_cannot_be_sent(headers):
         ClientConnection().request("GET", "/", headers)
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 11), st.integers(0, 255), st.integers(0, 5), st.binary(max_size=40)), max_size=12), st.integers(1, 60)
 )

@@ -4,7 +4,7 @@ import copy
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from skerry_core.errors import LocalError, PeerError
@@ -386,7 +386,6 @@ def told(model, verb, number, values):
     return {"Node": node(1), "Peers": copy.deepcopy(list(model.values()))}
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.lists(STEP, max_size=15), st.booleans())
 def test_folded_deltas_are_the_full_map(steps, through_save):
     netmap, model = started(2, 3), {2: node(2), 3: node(3)}
@@ -449,7 +448,6 @@ OUTER = st.one_of(VALUE, st.dictionaries(st.sampled_from(["2", "*", "Regions", "
 RANDOM_MAPS = st.dictionaries(st.sampled_from([*MAPS, "Domain", "ControlTime", "KeepAlive"]), OUTER, max_size=3)
 
 
-@settings(max_examples=400, deadline=None)
 @given(RANDOM_LISTS, RANDOM_MAPS)
 def test_random_responses_apply_wholly_or_not_at_all(lists, maps):
     netmap = started(2)

@@ -1,7 +1,7 @@
 """The control handshake and its records with hostile input. Vectors: tests/vectors/check_noise.py."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from skerry_core.crypto import pure
@@ -28,7 +28,6 @@ def test_both_implementations_of_crypto_talk(first, second):
     assert theirs.feed(ours.encode(b"up")) == [b"up"] and ours.feed(theirs.encode(b"down")) == [b"down"]
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.lists(st.binary(max_size=9000), max_size=4), st.integers(1, 5000))
 def test_any_plaintext_in_any_cut(texts, cut):
     ours, theirs = pair(shim, shim)
@@ -135,7 +134,6 @@ def test_local_mistakes(machine, server, version):
         ControlInitiator(shim, machine, server, version, EPHEMERAL)
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.one_of(st.none(), st.binary(max_size=50)), st.binary(max_size=50), st.integers(1, 20))
 def test_early_payload_in_any_cut(extra, rest, cut):
     rest = b"\x00" + rest  # HTTP/2 begins with the length of a short frame

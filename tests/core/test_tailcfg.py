@@ -122,7 +122,6 @@ def test_map_requests():
         mapping.request(142, KEY, KEY, {}, [], compress="gzip")
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(st.dictionaries(st.text(max_size=5), st.text(max_size=50), max_size=4), max_size=8), st.integers(1, 60), st.booleans())
 def test_map_stream_in_any_cut(documents, cut, compressed):
     compress = zstandard.ZstdCompressor().compress if compressed else bytes
