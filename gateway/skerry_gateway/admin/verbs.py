@@ -1,7 +1,7 @@
 """What administrators can do: one function a verb, used alike by the command line, the admin socket and the console.
 
 A verb takes the coordinator, checked arguments, who asks (for the audit log) and now; it gives a JSON-able dict or raises AdminError
-with nothing changed. Who may call which verb is decided before: the socket belongs to the gateway's user, the console asks roles.
+with nothing changed. Which verbs take an admin stands in VERBS; finer rights (one's own things, nobody above oneself) are asked here.
 """
 
 import re
@@ -19,8 +19,9 @@ from skerry_gateway.policy.targets import TAG
 from skerry_gateway.store import Node, PreAuthKey, User, queries
 
 from .arguments import duration
+from .caller import Caller
 
-Verb = Callable[[Coordinator, dict[str, Any], str, int], dict[str, Any]]
+Verb = Callable[[Coordinator, dict[str, Any], Caller, int], dict[str, Any]]
 ROLES = ("owner", "admin", "member")
 KEY_PREFIX = "skey-"
 _USER = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}(@[a-z0-9.-]{1,190})?\Z")
@@ -30,38 +31,41 @@ _KEY_LIFE = "90d"
 # users
 
 
-def users_create(at: Coordinator, args: dict[str, Any], actor: str, now: int) -> dict[str, Any]:
+def users_create(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -> dict[str, Any]:
     name, role, network = args["name"].strip().lower(), args["role"] or "member", at.members.network
     if not _USER.match(name) or len(name) > 63:
         raise AdminError(f'"{args["name"]}" is no user name: expected up to 63 letters, digits, - _ . and perhaps @DOMAIN')
     if role not in ROLES:
         raise AdminError(f'"{role}" is no role: expected {", ".join(ROLES)}')
+    by.needs_rank_of(role, f"create a user with the role {role}")
     if any(user.name == name for user in at.members.users.values()):
         raise AdminError(f"there is a user {name} already; give them a link with: skerry-gateway users link {name}")
     with at.store.write() as c:
         values = {"name": name, "display_name": args["display_name"] or name, "role": role, "created_ms": at.wall(now)}
         user_id = queries.create_user(c, network_id=network.id, signed_in_ms=None, **values)
-        queries.record(c, network.id, at.wall(now), actor, "users create", {"user": name, "role": role})
+        queries.record(c, network.id, at.wall(now), by.name, "users create", {"user": name, "role": role})
     at.reload_users(now)
     return {"user": shown_user(at, at.members.users[user_id])}
 
 
-def users_list(at: Coordinator, args: dict[str, Any], actor: str, now: int) -> dict[str, Any]:
+def users_list(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -> dict[str, Any]:
     with at.store.read() as c:
         return {"users": [shown_user(at, user) for user in queries.users(c, at.members.network.id)]}
 
 
-def users_link(at: Coordinator, args: dict[str, Any], actor: str, now: int) -> dict[str, Any]:
+def users_link(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -> dict[str, Any]:
     user, wall = find_user(at, args["name"]), at.wall(now)
+    by.acts_for(user, "make a sign-in link")
     life = duration(args["expires"] or "1d")
     token = at.identity.create_link(user.id, wall, life)
     with at.store.write() as c:
-        queries.record(c, at.members.network.id, wall, actor, "users link", {"user": user.name})
-    return {"url": f"{at.url}/link/{token}", "user": user.name, "expires_ms": wall + life}
+        queries.record(c, at.members.network.id, wall, by.name, "users link", {"user": user.name})
+    return {"url": f"{at.url}/sign-in/{token}", "user": user.name, "expires_ms": wall + life}
 
 
-def users_remove(at: Coordinator, args: dict[str, Any], actor: str, now: int) -> dict[str, Any]:
+def users_remove(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -> dict[str, Any]:
     user, network = find_user(at, args["name"]), at.members.network
+    by.needs_rank_of(user.role, f"remove {user.name}")
     if user.role == "owner" and sum(1 for other in at.members.users.values() if other.role == "owner") == 1:
         raise AdminError(f"{user.name} is the only owner of this network; an owner must stay")
     nodes = [node for node in at.members.nodes.values() if node.user_id == user.id]
@@ -69,10 +73,10 @@ def users_remove(at: Coordinator, args: dict[str, Any], actor: str, now: int) ->
         names = ", ".join(node.name for node in nodes[:5])
         raise AdminError(f"{user.name} has nodes ({names}): remove them first, or remove them together with --with-nodes")
     for node in nodes:
-        at.remove_node(node.id, actor, "nodes remove", now)
+        at.remove_node(node.id, by.name, "nodes remove", now)
     with at.store.write() as c:
         queries.delete_user(c, network.id, user.id)
-        queries.record(c, network.id, at.wall(now), actor, "users remove", {"user": user.name})
+        queries.record(c, network.id, at.wall(now), by.name, "users remove", {"user": user.name})
     at.reload_users(now)
     return {"removed": user.name, "nodes": [node.name for node in nodes]}
 
@@ -80,51 +84,54 @@ def users_remove(at: Coordinator, args: dict[str, Any], actor: str, now: int) ->
 # nodes
 
 
-def nodes_list(at: Coordinator, args: dict[str, Any], actor: str, now: int) -> dict[str, Any]:
-    nodes = [shown_node(at, node, now) for node in sorted(at.members.nodes.values(), key=lambda n: n.name)]
-    return {"nodes": nodes, "pending": [waiting(item) for item in at.sign_ins.open(at.wall(now))]}
+def nodes_list(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -> dict[str, Any]:
+    nodes = sorted((node for node in at.members.nodes.values() if by.owns(node)), key=lambda n: n.name)
+    pending = at.sign_ins.open(at.wall(now)) if by.administers else []
+    return {"nodes": [shown_node(at, node, now) for node in nodes], "pending": [waiting(item) for item in pending]}
 
 
-def nodes_approve(at: Coordinator, args: dict[str, Any], actor: str, now: int) -> dict[str, Any]:
+def nodes_approve(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -> dict[str, Any]:
     """A node that waits for approval, a node's routes, or a machine at its sign-in page (by the code it shows)."""
     item = at.sign_ins.by_code(str(args["node"]), at.wall(now))
     if item is not None:
         if not args["user"]:
             raise AdminError(f"whose device is {item.claim.hostname}? Name the person with --user NAME")
-        node = at.authorize(item.token, find_user(at, args["user"]).id, now)
-        args = {**args, "node": node.id}
+        user = find_user(at, args["user"])
+        by.acts_for(user, "let a device in")
+        args = {**args, "node": at.authorize(item.token, user.id, now).id}
     node = find_node(at, args["node"])
     values: dict[str, Any] = {"approved": True}
     if args["routes"] is not None:
         values["routes_approved"] = _routes(node, args["routes"])
-    return {"node": shown_node(at, at.change_node(node.id, actor, "nodes approve", now, **values), now)}
+    return {"node": shown_node(at, at.change_node(node.id, by.name, "nodes approve", now, **values), now)}
 
 
-def nodes_rename(at: Coordinator, args: dict[str, Any], actor: str, now: int) -> dict[str, Any]:
-    node, name = find_node(at, args["node"]), args["name"].strip().lower()
+def nodes_rename(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -> dict[str, Any]:
+    node, name = own_node(at, by, args["node"]), args["name"].strip().lower()
     if not is_label(name) or name == "localhost":
         raise AdminError(f'"{args["name"]}" is no DNS label: expected 1 to 63 letters, digits and hyphens, no hyphen at either end')
     if any(other.name == name and other.id != node.id for other in at.members.nodes.values()):
         raise AdminError(f"there is a node {name} already")
-    return {"node": shown_node(at, at.change_node(node.id, actor, "nodes rename", now, name=name, renamed=True), now)}
+    return {"node": shown_node(at, at.change_node(node.id, by.name, "nodes rename", now, name=name, renamed=True), now)}
 
 
-def nodes_expire(at: Coordinator, args: dict[str, Any], actor: str, now: int) -> dict[str, Any]:
-    node = find_node(at, args["node"])
-    return {"node": shown_node(at, at.change_node(node.id, actor, "nodes expire", now, expires_ms=at.wall(now)), now)}
+def nodes_expire(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -> dict[str, Any]:
+    node = own_node(at, by, args["node"])
+    return {"node": shown_node(at, at.change_node(node.id, by.name, "nodes expire", now, expires_ms=at.wall(now)), now)}
 
 
-def nodes_remove(at: Coordinator, args: dict[str, Any], actor: str, now: int) -> dict[str, Any]:
-    node = find_node(at, args["node"])
-    at.remove_node(node.id, actor, "nodes remove", now)
+def nodes_remove(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -> dict[str, Any]:
+    node = own_node(at, by, args["node"])
+    at.remove_node(node.id, by.name, "nodes remove", now)
     return {"removed": node.name, "id": node.id}
 
 
 # pre-auth keys
 
 
-def keys_create(at: Coordinator, args: dict[str, Any], actor: str, now: int) -> dict[str, Any]:
+def keys_create(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -> dict[str, Any]:
     user, wall, network = find_user(at, args["user"]), at.wall(now), at.members.network
+    by.acts_for(user, "make a pre-auth key")
     tags = tuple(dict.fromkeys(args["tags"] or ()))
     for tag in tags:
         if not TAG.match(tag):
@@ -133,33 +140,32 @@ def keys_create(at: Coordinator, args: dict[str, Any], actor: str, now: int) -> 
             raise AdminError(f"{user.name} may not give {tag}: only the network's owner, or whom the policy's tagOwners name")
     life = duration(args["expires"] or _KEY_LIFE)
     text = KEY_PREFIX + at.identity.token()
-    values = {"tags": tags, "reusable": bool(args["reusable"]), "ephemeral": bool(args["ephemeral"])}
+    flags = {"reusable": bool(args["reusable"]), "ephemeral": bool(args["ephemeral"])}
     times = {"created_ms": wall, "expires_ms": wall + life, "used_ms": None, "uses": 0, "revoked_ms": None}
     with at.store.write() as c:
-        key_id = queries.create_key(c, network_id=network.id, user_id=user.id, hash=queries.digest(text), **values, **times)
-        detail = {"key": key_id, "user": user.name, **{name: list(v) if name == "tags" else v for name, v in values.items()}}  # type: ignore[call-overload]
-        queries.record(c, network.id, wall, actor, "keys create", detail)
-    return {"key": text, "id": key_id, "user": user.name, **values, "tags": list(tags), "expires_ms": wall + life}
+        key_id = queries.create_key(c, network_id=network.id, user_id=user.id, hash=queries.digest(text), tags=tags, **flags, **times)
+        detail = {"key": key_id, "user": user.name, "tags": list(tags), **flags}
+        queries.record(c, network.id, wall, by.name, "keys create", detail)
+    return {"key": text, "id": key_id, "user": user.name, **flags, "tags": list(tags), "expires_ms": wall + life}
 
 
-def keys_list(at: Coordinator, args: dict[str, Any], actor: str, now: int) -> dict[str, Any]:
-    with at.store.read() as c:
-        return {"keys": [shown_key(at, key, now) for key in queries.keys(c, at.members.network.id)]}
+def keys_list(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -> dict[str, Any]:
+    return {"keys": [shown_key(at, key, now) for key in _keys(at, by)]}
 
 
-def keys_revoke(at: Coordinator, args: dict[str, Any], actor: str, now: int) -> dict[str, Any]:
-    network = at.members.network
+def keys_revoke(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -> dict[str, Any]:
+    network, mine = at.members.network, {key.id for key in _keys(at, by)}
     with at.store.write() as c:
-        if not queries.revoke_key(c, network.id, args["id"], at.wall(now)):
+        if args["id"] not in mine or not queries.revoke_key(c, network.id, args["id"], at.wall(now)):
             raise AdminError(f"there is no pre-auth key {args['id']} that could be revoked; see: skerry-gateway keys list")
-        queries.record(c, network.id, at.wall(now), actor, "keys revoke", {"key": args["id"]})
+        queries.record(c, network.id, at.wall(now), by.name, "keys revoke", {"key": args["id"]})
     return {"revoked": args["id"]}
 
 
 # policy
 
 
-def policy_check(at: Coordinator, args: dict[str, Any], actor: str, now: int) -> dict[str, Any]:
+def policy_check(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -> dict[str, Any]:
     try:
         policy.parse(args["text"])
     except PolicyError as error:
@@ -167,7 +173,7 @@ def policy_check(at: Coordinator, args: dict[str, Any], actor: str, now: int) ->
     return {"ok": True}
 
 
-def policy_get(at: Coordinator, args: dict[str, Any], actor: str, now: int) -> dict[str, Any]:
+def policy_get(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -> dict[str, Any]:
     network = at.members.network
     with at.store.read() as c:
         found = queries.policy(c, network.id, args["version"])
@@ -178,14 +184,14 @@ def policy_get(at: Coordinator, args: dict[str, Any], actor: str, now: int) -> d
     return {"text": policy.DEFAULT, "version": 0, "author": "skerry", "created_ms": network.created_ms}
 
 
-def policy_set(at: Coordinator, args: dict[str, Any], actor: str, now: int) -> dict[str, Any]:
+def policy_set(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -> dict[str, Any]:
     try:
-        return {"version": at.set_policy(args["text"], actor, now)}
+        return {"version": at.set_policy(args["text"], by.name, now)}
     except PolicyError as error:
         raise AdminError(f"the policy was not stored: {error}") from None
 
 
-def policy_history(at: Coordinator, args: dict[str, Any], actor: str, now: int) -> dict[str, Any]:
+def policy_history(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -> dict[str, Any]:
     with at.store.read() as c:
         found = queries.policy_history(c, at.members.network.id)
     versions = [{"version": p.version, "author": p.author, "created_ms": p.created_ms, "characters": len(p.text)} for p in found]
@@ -195,13 +201,13 @@ def policy_history(at: Coordinator, args: dict[str, Any], actor: str, now: int) 
 # the network
 
 
-def network_show(at: Coordinator, args: dict[str, Any], actor: str, now: int) -> dict[str, Any]:
+def network_show(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -> dict[str, Any]:
     network = at.members.network
     shown = {"name": network.name, "suffix": network.suffix, "approval": network.approval, "key_expiry_ms": network.key_expiry_ms}
     return {**shown, "url": at.url, **at.status(now), "key": encode_key("mkey", at.public_key)}
 
 
-def network_set(at: Coordinator, args: dict[str, Any], actor: str, now: int) -> dict[str, Any]:
+def network_set(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -> dict[str, Any]:
     values: dict[str, Any] = {}
     if args["approval"] is not None:
         values["approval"] = args["approval"]
@@ -211,8 +217,8 @@ def network_set(at: Coordinator, args: dict[str, Any], actor: str, now: int) -> 
         values["key_expiry_ms"] = None if args["key_expiry"] == "never" else duration(args["key_expiry"])
     if not values:
         raise AdminError("nothing to set: name approval, suffix or key_expiry")
-    at.configure(actor, now, **values)
-    return network_show(at, {}, actor, now)
+    at.configure(by.name, now, **values)
+    return network_show(at, {}, by, now)
 
 
 # finding and showing
@@ -238,6 +244,20 @@ def find_node(at: Coordinator, wanted: str | int) -> Node:
     if by_id is None:
         raise AdminError(f'there is no node "{wanted}"; see: skerry-gateway nodes list')
     return by_id
+
+
+def own_node(at: Coordinator, by: Caller, wanted: str | int) -> Node:
+    """A node the caller may change; somebody else's is answered like one that is not there."""
+    node = find_node(at, wanted)
+    if not by.owns(node):
+        raise AdminError(f'there is no node "{wanted}"; see: skerry-gateway nodes list')
+    return node
+
+
+def _keys(at: Coordinator, by: Caller) -> list[PreAuthKey]:
+    with at.store.read() as c:
+        found = queries.keys(c, at.members.network.id)
+    return [key for key in found if by.administers or (by.user is not None and key.user_id == by.user.id)]
 
 
 def shown_user(at: Coordinator, user: User) -> dict[str, Any]:
@@ -283,7 +303,8 @@ def shown_key(at: Coordinator, key: PreAuthKey, now: int) -> dict[str, Any]:
     elif key.uses and not key.reusable:
         state = "used"
     shown = {"id": key.id, "user": user.name if user else None, "tags": list(key.tags), "reusable": key.reusable}
-    return {**shown, "ephemeral": key.ephemeral, "state": state, "uses": key.uses, "created_ms": key.created_ms, "expires_ms": key.expires_ms, "used_ms": key.used_ms}
+    times = {"created_ms": key.created_ms, "expires_ms": key.expires_ms, "used_ms": key.used_ms}
+    return {**shown, "ephemeral": key.ephemeral, "state": state, "uses": key.uses, **times}
 
 
 def _routes(node: Node, wanted: list[str]) -> tuple[str, ...]:

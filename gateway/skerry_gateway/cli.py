@@ -1,0 +1,278 @@
+"""The command `skerry-gateway`: starts the server, and administers it beside a running server or without one.
+
+Exit codes: 0 done, 1 it could not be done (the reason is on standard error), 2 the command line is wrong. With --json standard output is
+one JSON object. `--state DIR` and `--json` may stand anywhere.
+"""
+
+import argparse
+import json
+import logging
+import os
+import sys
+import time
+import tomllib
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NoReturn
+
+from skerry_core.errors import LocalError
+
+from .options import Options
+
+_EXAMPLES = """examples:
+  skerry-gateway serve                                     a working gateway; prints how to connect
+  skerry-gateway serve --url https://vpn.example.org --listen :443 --tls-cert c.pem --tls-key k.pem
+  skerry-gateway users create ana
+  skerry-gateway users link ana                            a sign-in link that works once
+  skerry-gateway keys create --user ana                    a key for one device
+  skerry-gateway keys create --user owner --reusable --tag tag:cam --json
+  skerry-gateway nodes list
+  skerry-gateway nodes remove camera-1
+  skerry-gateway policy get > policy.hujson                edit it, then:
+  skerry-gateway policy set policy.hujson
+"""
+_ADDRESSES = {"listen": ("", 8080), "stun_listen": ("", 3478)}
+_PATHS = ("tls_cert", "tls_key")
+
+Arguments = Callable[[argparse.Namespace], dict[str, Any]]
+
+
+class _Usage(Exception):
+    """The command line is wrong in a way argparse cannot see."""
+
+
+def default_state() -> Path:
+    """/var/lib/skerry-gateway for root, else below the user's own state directory."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/skerry-gateway")
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "skerry-gateway"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; its exit code."""
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    as_json = getattr(args, "json", False)
+    try:
+        if args.command == "serve":
+            return _serve(args)
+        return _verb(args, as_json)
+    except _Usage as error:
+        parser.error(str(error))
+    except LocalError as error:
+        if as_json:
+            print(json.dumps({"error": str(error)}))
+        print(f"skerry-gateway: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader has gone; nothing is left to say
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+# commands
+
+
+def _serve(args: argparse.Namespace) -> int:
+    options = serve_options(args)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    from skerry_gateway.serve.main import run
+
+    return run(options)
+
+
+def serve_options(args: argparse.Namespace) -> Options:
+    """The options of serve: flags first, then the configuration file, then the defaults."""
+    file = _read_config(args.config) if args.config else {}
+    values: dict[str, Any] = {name: getattr(args, name) if getattr(args, name) is not None else file.get(name) for name in _CONFIG}
+    for name, default in _ADDRESSES.items():
+        values[name] = parse_listen(name, values[name], default[1]) if values[name] else default
+    for name in _PATHS:
+        values[name] = Path(values[name]) if values[name] else None
+    state = getattr(args, "state", None) or (Path(file["state"]) if "state" in file else default_state())
+    return Options(state=state, json=getattr(args, "json", False), config=args.config, **values)
+
+
+_CONFIG = ("url", "listen", "stun_listen", "tls_cert", "tls_key")
+
+
+def _read_config(path: Path) -> dict[str, str]:
+    try:
+        found = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise LocalError(f"cannot read {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise LocalError(f"{path} is not TOML: {error}") from None
+    for name, value in found.items():
+        if name not in (*_CONFIG, "state") or not isinstance(value, str):
+            raise LocalError(f'{path}: "{name}" is not a setting with a text; there are state, {", ".join(_CONFIG)}')
+    return found
+
+
+def parse_listen(name: str, text: str, default_port: int) -> tuple[str, int]:
+    """ADDR:PORT, :PORT, PORT, ADDR or [ADDR6]:PORT."""
+    flag = "--" + name.replace("_", "-")
+    host, colon, port = text.rpartition(":")
+    if not colon and not text.isdigit():
+        host, port = text, str(default_port)
+    if host.startswith("[") != host.endswith("]") or (":" in host and not host.startswith("[")):
+        raise LocalError(f'{flag} {text}: write an IPv6 address in brackets, such as "[::1]:{default_port}"')
+    if not (port.isascii() and port.isdigit() and int(port[:6]) < 65536):
+        raise LocalError(f"{flag} {text}: the port is a number up to 65535, such as {default_port}")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _verb(args: argparse.Namespace, as_json: bool) -> int:
+    from skerry_gateway.admin.client import request
+    from skerry_gateway.admin.tables import SHOWN
+
+    verb = f"{args.command} {args.action}"
+    result = request(getattr(args, "state", None) or default_state(), verb, args.arguments(args))
+    failed = verb == "policy check" and not result["ok"]
+    if as_json:
+        print(json.dumps(result))
+    else:
+        print(SHOWN[verb](result, time.time_ns() // 1_000_000), file=sys.stderr if failed else sys.stdout)
+    return 1 if failed else 0
+
+
+def _policy_text(args: argparse.Namespace) -> dict[str, Any]:
+    try:
+        return {"text": sys.stdin.read() if args.file == "-" else Path(args.file).read_text()}
+    except (OSError, UnicodeDecodeError) as error:
+        raise LocalError(f"cannot read {args.file}: {error}") from None
+
+
+def _network_values(args: argparse.Namespace) -> dict[str, Any]:
+    approval = None if args.approval is None else args.approval == "on"
+    return {"approval": approval, "suffix": args.suffix, "key_expiry": args.key_expiry}
+
+
+# the parser
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\nSee: {self.prog} --help\n")
+
+
+class _Builder:
+    """Subcommands that all know --state and --json."""
+
+    def __init__(self) -> None:
+        self.anywhere = _Parser(add_help=False)
+        suppress = argparse.SUPPRESS  # what is absent here must not undo what stood before the subcommand
+        self.anywhere.add_argument("--state", type=Path, metavar="DIR", default=suppress, help="the gateway's state directory")
+        self.anywhere.add_argument("--json", action="store_true", default=suppress, help="print one JSON object")
+        layout = argparse.RawDescriptionHelpFormatter
+        self.parser = _Parser(
+            prog="skerry-gateway", description="A private network's gateway: coordination, relay, console.", epilog=_EXAMPLES,
+            formatter_class=layout, parents=[self.anywhere],
+        )  # fmt: skip
+        self.parser.add_argument("--version", action="version", version=_version())
+        self.commands = self.parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+
+    def command(self, name: str, words: str, **options: Any) -> Any:
+        return self.commands.add_parser(name, help=words, description=words, parents=[self.anywhere], **options)
+
+    def group(self, name: str, words: str) -> Any:
+        return self.command(name, words).add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=_Parser)
+
+    def action(self, group: Any, name: str, words: str, arguments: Arguments) -> Any:
+        parser = group.add_parser(name, help=words, description=words, parents=[self.anywhere])
+        parser.set_defaults(arguments=arguments)
+        return parser
+
+
+def _version() -> str:
+    try:
+        return "skerry-gateway " + version("skerry")
+    except PackageNotFoundError:
+        return "skerry-gateway, not installed"
+
+
+def _taking(*names: str) -> Arguments:
+    return lambda args: {name: getattr(args, name) for name in names}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    builder = _Builder()
+    for section in (_serve_parser, _users_parser, _nodes_parser, _keys_parser, _policy_parser, _network_parser):
+        section(builder)
+    return builder.parser
+
+
+def _serve_parser(builder: _Builder) -> None:
+    serve = builder.command("serve", "run the gateway; without flags it works as it is")
+    serve.add_argument("--url", metavar="URL", help="how people and nodes reach this gateway, such as https://vpn.example.org")
+    serve.add_argument("--listen", metavar="ADDR:PORT", help="TCP: control, relay and console (default :8080)")
+    serve.add_argument("--stun-listen", metavar="ADDR:PORT", help="UDP: STUN, here and on the next port (default :3478)")
+    serve.add_argument("--tls-cert", metavar="FILE", help="certificate chain, PEM")
+    serve.add_argument("--tls-key", metavar="FILE", help="the certificate's private key, PEM")
+    serve.add_argument("--config", type=Path, metavar="FILE", help="TOML with state, url, listen, stun_listen, tls_cert, tls_key")
+
+
+def _users_parser(builder: _Builder) -> None:
+    users = builder.group("users", "people of the network")
+    create = builder.action(users, "create", "create a user", _taking("name", "role", "display_name"))
+    create.add_argument("name", metavar="NAME")
+    create.add_argument("--role", choices=("member", "admin", "owner"), help="default: member")
+    create.add_argument("--display-name", metavar="TEXT")
+    builder.action(users, "list", "list users", _taking())
+    link = builder.action(users, "link", "make a sign-in link that works once", _taking("name", "expires"))
+    link.add_argument("name", metavar="NAME")
+    link.add_argument("--expires", metavar="TIME", help="such as 30m, 12h, 7d (default 1d)")
+    remove = builder.action(users, "remove", "remove a user", _taking("name", "with_nodes"))
+    remove.add_argument("name", metavar="NAME")
+    remove.add_argument("--with-nodes", action="store_true", help="remove their nodes too")
+
+
+def _nodes_parser(builder: _Builder) -> None:
+    nodes = builder.group("nodes", "devices of the network")
+    builder.action(nodes, "list", "list nodes, and machines that wait at their sign-in page", _taking())
+    words = "let a waiting node in, or a node's routes"
+    approve = builder.action(nodes, "approve", words, _taking("node", "routes", "user"))
+    approve.add_argument("node", metavar="NODE", help="name or id; or the code a sign-in page shows")
+    approve.add_argument("--routes", action="append", metavar="PREFIX", help="a route the node advertises; may be repeated")
+    approve.add_argument("--user", metavar="NAME", help="whose device it is, for a machine at its sign-in page")
+    rename = builder.action(nodes, "rename", "give a node another name", _taking("node", "name"))
+    rename.add_argument("node", metavar="NODE")
+    rename.add_argument("name", metavar="NAME")
+    for name, words in (("expire", "end a node's key: it must sign in again"), ("remove", "remove a node")):
+        builder.action(nodes, name, words, _taking("node")).add_argument("node", metavar="NODE", help="name or id")
+
+
+def _keys_parser(builder: _Builder) -> None:
+    keys = builder.group("keys", "pre-auth keys: devices join with them without a person")
+    create = builder.action(keys, "create", "make a key", _taking("user", "reusable", "ephemeral", "tags", "expires"))
+    create.add_argument("--user", required=True, metavar="NAME", help="whose devices they will be")
+    create.add_argument("--reusable", action="store_true", help="for more than one device")
+    create.add_argument("--ephemeral", action="store_true", help="devices are removed when they stay away")
+    create.add_argument("--tag", action="append", dest="tags", metavar="tag:NAME", help="devices belong to the tag; may be repeated")
+    create.add_argument("--expires", metavar="TIME", help="such as 12h, 90d (default 90d)")
+    builder.action(keys, "list", "list keys (never the secret)", _taking())
+    builder.action(keys, "revoke", "end a key", _taking("id")).add_argument("id", type=int, metavar="ID")
+
+
+def _policy_parser(builder: _Builder) -> None:
+    policy = builder.group("policy", "who may reach whom")
+    for name, words in (("check", "say whether a policy is valid"), ("set", "put a policy in force")):
+        builder.action(policy, name, words, _policy_text).add_argument("file", metavar="FILE", help="HuJSON; - is standard input")
+    get = builder.action(policy, "get", "print the policy", _taking("version"))
+    get.add_argument("--version", type=int, metavar="N", help="an earlier one")
+    builder.action(policy, "history", "list versions", _taking())
+
+
+def _network_parser(builder: _Builder) -> None:
+    network = builder.group("network", "settings of the network")
+    builder.action(network, "show", "show settings and counts", _taking())
+    change = builder.action(network, "set", "change settings", _network_values)
+    change.add_argument("--approval", choices=("on", "off"), help="new nodes of people wait for an administrator")
+    change.add_argument("--suffix", metavar="DOMAIN", help="names of nodes end in it")
+    change.add_argument("--key-expiry", metavar="TIME", help="how long a node stays without a new sign-in, such as 180d; or never")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
