@@ -4,7 +4,7 @@ import hashlib
 import random as randomness
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from skerry_core import derp

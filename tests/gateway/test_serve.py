@@ -220,7 +220,7 @@ def test_it_stops_cleanly_and_keeps_its_address_and_owner(tmp_path, number):
     before = (tmp_path / "relay.pem").read_bytes()
     with Process(tmp_path) as second:
         assert second.facts["address"].partition("#")[2] == facts["address"].partition("#")[2]
-        assert second.facts["owner_link"].startswith(second.facts["url"] + "/link/")
+        assert second.facts["owner_link"].startswith(second.facts["url"] + "/sign-in/")
         assert (tmp_path / "relay.pem").read_bytes() == before
         code, _ = second.stop()
     assert code == 0
@@ -292,7 +292,18 @@ def test_urls_are_understood(text, expected):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "gw.example", "ftp://gw.example", "https://", "https://gw/path", "https://gw:99999", "https://a@gw", "https://gw:0", "http://[::1"]
+    "text",
+    [
+        "",
+        "gw.example",
+        "ftp://gw.example",
+        "https://",
+        "https://gw/path",
+        "https://gw:99999",
+        "https://a@gw",
+        "https://gw:0",
+        "http://[::1",
+    ],
 )
 def test_urls_that_cannot_be_say_what_is_expected(text):
     with pytest.raises(LocalError, match="expected http://HOST"):
@@ -301,7 +312,13 @@ def test_urls_that_cannot_be_say_what_is_expected(text):
 
 @pytest.mark.parametrize(
     ("text", "public"),
-    [("http://8.8.8.8", True), ("http://10.0.0.1", False), ("http://gw.example", True), ("http://pi.local", False), ("http://localhost:1", False)],
+    [
+        ("http://8.8.8.8", True),
+        ("http://10.0.0.1", False),
+        ("http://gw.example", True),
+        ("http://pi.local", False),
+        ("http://localhost:1", False),
+    ],
 )
 def test_a_public_url_is_told_from_a_private_one(text, public):
     assert address.parse(text).public() is public

@@ -107,7 +107,7 @@ def announce(options: Options, gateway: Gateway) -> None:
         gateway.coordinator.reload_users(gateway.control.now())
     facts = {"address": gateway.address, "url": str(gateway.url), "state": str(options.state)}
     if first is not None:
-        facts["owner"], facts["owner_link"] = first[0], f"{gateway.url}/link/{first[1]}"
+        facts["owner"], facts["owner_link"] = first[0], f"{gateway.url}/sign-in/{first[1]}"
     if options.json:
         print(json.dumps({"event": "ready", **facts}), flush=True)
     else:

@@ -1,6 +1,6 @@
 """JSON under /api/v1, for the session of the browser: `live`, what the pages keep current, and `call`, the verbs of the command line.
 
-    POST /api/v1/call   {"verb": "nodes list", "arguments": {}}  ->  {"result": ...} or {"error": "sentence"} with 400, 401 or 403
+POST /api/v1/call   {"verb": "nodes list", "arguments": {}}  ->  {"result": ...} or {"error": "sentence"} with 400, 401 or 403
 """
 
 from __future__ import annotations

@@ -88,8 +88,6 @@ class Context:
         return response
 
 
-
-
 def route_of(request: web.Request) -> str:
     """The pattern of the route, for the log: a path itself may hold a token. "" when there is none."""
     resource = request.match_info.route.resource
@@ -97,4 +95,5 @@ def route_of(request: web.Request) -> str:
 
 
 CONTEXT: web.AppKey[Context] = web.AppKey("context", Context)
-USER = "user"  # request[USER]: the signed-in User or None
+# request[USER]: the signed-in User or None; older aiohttp knows plain names only
+USER: Any = web.RequestKey("user", object) if hasattr(web, "RequestKey") else "user"

@@ -67,7 +67,8 @@ async def sign_in(request: web.Request) -> web.StreamResponse:
         context.identity.sign_out(old)
     target = request.cookies.get(NEXT_COOKIE, "")
     response = see(target if WAITING_PATH.fullmatch(target) else "/")
-    response.del_cookie(NEXT_COOKIE)
+    if target:
+        response.del_cookie(NEXT_COOKIE)
     secure = context.secure(request)
     response.set_cookie(context.cookie(request), opened[0], max_age=SESSION_SECONDS, secure=secure, httponly=True, samesite="Lax")
     return response

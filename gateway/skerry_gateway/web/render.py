@@ -16,7 +16,7 @@ def render(name: str, values: dict[str, Any]) -> str:
 
 
 def ago(then: int | None, now: int) -> str:
-    """"3 minutes ago", "in 2 days"; "never" for None."""
+    """ "3 minutes ago", "in 2 days"; "never" for None."""
     if then is None:
         return "never"
     distance = abs(now - then)
