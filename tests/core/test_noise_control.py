@@ -38,6 +38,15 @@ def test_any_plaintext_in_any_cut(texts, cut):
     assert b"".join(got) == b"".join(texts) and all(0 < len(each) <= 4077 for each in got)
 
 
+@pytest.mark.parametrize("size", [4076, 4077, 4078, 8154, 8155, 20000])
+def test_long_plaintexts_fit_records_of_4096_bytes(size):
+    ours, theirs = pair(shim, shim)
+    stream = ours.encode(bytes(size))
+    records = -(-size // 4077)
+    assert len(stream) == size + records * 19 and len(split_message(stream)[0]) == min(4096, size + 19)
+    assert [len(each) for each in theirs.feed(stream)][:-1] == [4077] * (records - 1)
+
+
 def test_nonce_is_big_endian_past_255_records():
     ours, theirs = ControlTransport(shim, bytes(32), bytes(32)), ControlTransport(shim, bytes(32), bytes(32))
     records = [ours.encode(b"x") for _ in range(258)]
