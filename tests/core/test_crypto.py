@@ -29,6 +29,7 @@ def outcome(function, *arguments):
 
 
 @given(KEYS, KEYS)
+@settings(deadline=None)
 @example(bytes(32), bytes(32))
 @example(b"\xff" * 32, b"\xff" * 32)
 def test_x25519(private, public):
@@ -38,6 +39,7 @@ def test_x25519(private, public):
 
 
 @given(KEYS, st.binary(min_size=24, max_size=24), DATA, DATA)
+@settings(deadline=None)
 def test_sealing(key, nonce, plaintext, ad):
     for seal, opened, size in (("seal", "open", 12), ("xseal", "xopen", 24)):
         sealed = getattr(shim, seal)(key, nonce[:size], plaintext, ad)
@@ -50,6 +52,7 @@ def test_sealing(key, nonce, plaintext, ad):
 
 
 @given(KEYS, st.binary(min_size=24, max_size=24), st.binary(max_size=100))
+@settings(deadline=None)
 def test_hostile_ciphertexts_are_none_for_both(key, nonce, sealed):
     for module in (pure, shim):
         assert module.open(key, nonce[:12], sealed) is None
@@ -58,6 +61,7 @@ def test_hostile_ciphertexts_are_none_for_both(key, nonce, sealed):
 
 
 @given(DATA, st.binary(max_size=32), st.integers(1, 32))
+@settings(deadline=None)
 def test_blake2s(data, key, size):
     wanted = hashlib.blake2s(data, key=key, digest_size=size).digest()
     assert pure.blake2s(data, key, size) == wanted
@@ -65,6 +69,7 @@ def test_blake2s(data, key, size):
 
 
 @given(st.binary(max_size=150), DATA, KEYS)
+@settings(deadline=None)
 def test_hmac_and_hkdf(key, data, chaining_key):
     assert pure.hmac(key, data) == shim.hmac(key, data) == hmac.digest(key, data, "blake2s")
     for n in (1, 2, 3):
@@ -72,7 +77,7 @@ def test_hmac_and_hkdf(key, data, chaining_key):
 
 
 @given(st.binary(max_size=600))
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_sha512(data):
     assert sha512(data) == hashlib.sha512(data).digest()
 
