@@ -16,6 +16,7 @@ import h2.events
 
 from skerry_core import derp, http1, path, stun
 from skerry_core.engine import Engine
+from skerry_core.errors import PeerError
 from skerry_core.noise.control import ControlResponder
 from skerry_core.tailcfg import keys
 from skerry_core.tailcfg import map as maps
@@ -143,7 +144,7 @@ class Device:
         self.endpoint = (bytes((198, 51, 100, number)), 41641)
         self.config = {"gateway": "http://gateway.test", "hostname": f"node{number}", "auth_key": "good", "wanted": True, **config}
         self.saved, self.engine, self.streams, self.inbox, self.happened, self.saves = saved, None, {}, [], [], 0
-        self.interface, self.applied, self.wall = None, [], WALL
+        self.interface, self.applied, self.wall, self.tokens = None, [], WALL, 0
         world.devices.append(self)
         if start:
             self.start()
@@ -173,7 +174,8 @@ class Device:
 
     def command(self, name, **arguments):
         """Run a command; its result once there is one."""
-        token = f"t{self.world.now}-{name}"
+        self.tokens += 1
+        token = f"{name}-{self.tokens}"
         self.receive(("command", token, name, arguments))
         self.world.run(20_000, until=lambda: self.result(token) is not None)
         return self.result(token)
@@ -336,6 +338,7 @@ class GatewayServer:
         self.answer = lambda request: None
         self.wall = WALL
         self.map_status = 200
+        self.mute = False
 
     @property
     def key(self):
@@ -401,7 +404,11 @@ class GatewaySession:
                 body = json.dumps({"publicKey": keys.encode_key("mkey", self.server.key)}).encode()
                 self.stream.send(http1.response_head(200, "OK", {"Content-Length": str(len(body))}) + body)
                 return
-            self.upgrade(found[2])
+            try:
+                self.upgrade(found[2])
+            except PeerError:
+                self.server.world.later(0, self.stream.end, "connection reset")
+                return
         for plaintext in self.noise.feed(data):
             for event in self.http.receive_data(plaintext):
                 self.event(event)
@@ -474,6 +481,12 @@ class GatewaySession:
         self.http.send_headers(stream, [(":status", "200")])
         self.poll = stream
         self.respond(self.server.full(self.machine))
+        self.server.world.later(50_000, self.keep_alive)
+
+    def keep_alive(self):
+        if self in self.server.sessions and self.poll is not None and not self.server.mute:
+            self.respond({"KeepAlive": True})
+            self.server.world.later(50_000, self.keep_alive)
 
     def respond(self, response):
         self.http.send_data(self.poll, maps.frame(json.dumps(response).encode()))

@@ -49,6 +49,11 @@ class Channel:
         """Whether a request can be sent."""
         return self._stream is not None and self._http is not None and self._http.usable
 
+    @property
+    def handshaking(self) -> bool:
+        """Whether the stream was open and the gateway had not yet shown that it has the key."""
+        return self._opened and self._transport is None
+
     def _received(self, kind: str, data: "Any") -> None:
         try:
             if kind == "open":

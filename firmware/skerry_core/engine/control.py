@@ -114,9 +114,9 @@ class Control:
             self.registration.begin()
 
     def _closed(self, reason: str) -> None:
-        if self.channel is not None:
-            self.channel = None
-            hint = "; the gateway may have another key than the one known here" if "does not authenticate" in reason else ""
+        channel, self.channel = self.channel, None
+        if channel is not None:
+            hint = "; it may have another key than the one known here" if channel.handshaking else ""
             self.failed(reason, advice=hint)
 
     def failed(self, reason: str, after: "int | None" = None, advice: str = "") -> None:

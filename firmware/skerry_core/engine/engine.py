@@ -265,6 +265,8 @@ class Engine:
         if lost and self.running:
             self.control.again()
             self.relays.close_all(True)
+            for peer in self.peers.all():
+                self.sessions.network_changed(peer)
 
     def _command(self, token: "Any", name: str, arguments: "Any" = None) -> None:
         handler = commands.COMMANDS.get(name)

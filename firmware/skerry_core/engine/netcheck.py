@@ -295,6 +295,7 @@ class Netcheck:
             self.home = 0
             if len(numbers) == 1:
                 self._choose(numbers[0])
+        self._engine.relays.set_home(self.home)
         self.full()
 
     def relay_failed(self, region: int, failures: int) -> None:

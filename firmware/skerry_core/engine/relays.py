@@ -66,8 +66,6 @@ class Relays:
             if number not in self._links:
                 self._links[number] = Link(region)
                 self._engine.apply(("relay", number, True))
-        if self.home and self.home in self._links and self._engine.running:
-            self.open(self.home)
 
     def known(self, region: int) -> bool:
         """Whether the map has this region."""
@@ -98,11 +96,9 @@ class Relays:
     # home
 
     def set_home(self, region: int) -> None:
-        """Connect to the new home and tell both relays."""
-        if region == self.home:
-            return
+        """Have a connection to the home region; a change is told to both relays."""
         old, self.home = self.home, region
-        for number, preferred in ((old, False), (region, True)):
+        for number, preferred in ((old, False), (region, True)) if region != old else ():
             link = self._links.get(number)
             if link is not None and link.stage == "up" and link.stream is not None:
                 self._engine.write(link.stream, derp.note_preferred(preferred))

@@ -178,6 +178,12 @@ class Sessions:
             peer.initiated = None
             self._attempt(peer)
 
+    def network_changed(self, peer: "Peer") -> None:
+        """Our address changed: the answer to a handshake under way may be lost, so ask again at once."""
+        if peer.handshake_since is not None:
+            peer.initiated = None
+            self._attempt(peer)
+
     def _attempt(self, peer: "Peer") -> None:
         engine, since = self._engine, peer.handshake_since
         assert since is not None
