@@ -29,7 +29,6 @@ def outcome(function, *arguments):
 
 
 @given(KEYS, KEYS)
-@settings(deadline=None)
 @example(bytes(32), bytes(32))
 @example(b"\xff" * 32, b"\xff" * 32)
 def test_x25519(private, public):
@@ -39,7 +38,6 @@ def test_x25519(private, public):
 
 
 @given(KEYS, st.binary(min_size=24, max_size=24), DATA, DATA)
-@settings(deadline=None)
 def test_sealing(key, nonce, plaintext, ad):
     for seal, opened, size in (("seal", "open", 12), ("xseal", "xopen", 24)):
         sealed = getattr(shim, seal)(key, nonce[:size], plaintext, ad)
@@ -52,7 +50,6 @@ def test_sealing(key, nonce, plaintext, ad):
 
 
 @given(KEYS, st.binary(min_size=24, max_size=24), st.binary(max_size=100))
-@settings(deadline=None)
 def test_hostile_ciphertexts_are_none_for_both(key, nonce, sealed):
     for module in (pure, shim):
         assert module.open(key, nonce[:12], sealed) is None
@@ -61,7 +58,6 @@ def test_hostile_ciphertexts_are_none_for_both(key, nonce, sealed):
 
 
 @given(DATA, st.binary(max_size=32), st.integers(1, 32))
-@settings(deadline=None)
 def test_blake2s(data, key, size):
     wanted = hashlib.blake2s(data, key=key, digest_size=size).digest()
     assert pure.blake2s(data, key, size) == wanted
@@ -69,7 +65,6 @@ def test_blake2s(data, key, size):
 
 
 @given(st.binary(max_size=150), DATA, KEYS)
-@settings(deadline=None)
 def test_hmac_and_hkdf(key, data, chaining_key):
     assert pure.hmac(key, data) == shim.hmac(key, data) == hmac.digest(key, data, "blake2s")
     for n in (1, 2, 3):
@@ -77,13 +72,13 @@ def test_hmac_and_hkdf(key, data, chaining_key):
 
 
 @given(st.binary(max_size=600))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_sha512(data):
     assert sha512(data) == hashlib.sha512(data).digest()
 
 
 @given(KEYS, st.binary(max_size=100), st.integers(0, 511))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_ed25519(seed, message, bit):
     public = eddsa.create_verifying_key(seed)
     signature = eddsa.sign(seed, message)
@@ -96,7 +91,7 @@ def test_ed25519(seed, message, bit):
 
 
 @given(KEYS, st.binary(min_size=64, max_size=64), st.binary(max_size=40))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_hostile_keys_and_signatures(public, signature, message):
     assert pure.ed25519_verify(public, signature, message) is False
     assert shim.ed25519_verify(public, signature, message) is False
