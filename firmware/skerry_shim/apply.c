@@ -9,225 +9,12 @@
  *   6 paths         peer u64, n x path 56          11 filter     rules of skerry_core.filter
  *                                                  12 relay      region u32, u8 up
  *                                                  13 purge      peer u64
- * The check runs over a draft: the state as it will be after the changes before. What can fail besides (ciphers, the filter's layout) is
- * made during the check and kept in order in `made`. */
+ * The checks are in draft.c; what they made for sessions and filters is taken here in the same order. */
 #include <openssl/crypto.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "transport.h"
-
-enum { IDENTITY = 1, ADDRESSES, LOCAL_ROUTES, PEER, REMOVE, PATHS, SESSION, EXPIRE, ARM, KEEPALIVE, FILTER, RELAY, PURGE, OPERATIONS };
-
-struct change {
-    int operation;
-    uint8_t *body;
-    size_t len;
-};
-
-struct draft {
-    transport *t;
-    struct map peers, keys, sessions; /* by number, key, index: mark() of the peer that has it, or GONE; nothing: as in t */
-    void **made;
-    size_t made_count, made_used, made_room;
-    char *error;
-    size_t error_size;
-};
-
-#define GONE ((void *)2)
-
-static void *mark(uint64_t peer)
-{
-    return (void *)(uintptr_t)(1 + 2 * peer); /* odd, and within 32 bits: peers are below 2^31 */
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-    uint32_t v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-static uint64_t get64(const uint8_t *p)
-{
-    uint64_t v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-__attribute__((format(printf, 2, 3))) static int fail(struct draft *d, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(d->error, d->error_size, format, arguments);
-    va_end(arguments);
-    return 0;
-}
-
-/* -- the draft */
-
-static int has_peer(const struct draft *d, uint64_t id)
-{
-    void *drafted = map_get(&d->peers, id);
-    return drafted ? drafted != GONE : map_get(&d->t->peers, id) != NULL;
-}
-
-/* mark() of the peer that has the key, or NULL. */
-static void *key_owner(const struct draft *d, uint64_t key)
-{
-    void *drafted = map_get(&d->keys, key);
-    const struct peer *p = map_get(&d->t->keys, key);
-    return drafted ? (drafted == GONE ? NULL : drafted) : p ? mark(p->id) : NULL;
-}
-
-static void *index_owner(const struct draft *d, uint32_t local)
-{
-    void *drafted = map_get(&d->sessions, local);
-    const struct session *s = map_get(&d->t->sessions, local);
-    return drafted ? (drafted == GONE ? NULL : drafted) : s ? mark(s->peer->id) : NULL;
-}
-
-static void release_indices(struct draft *d, uint64_t id)
-{
-    const struct peer *p = map_get(&d->t->peers, id);
-    for (size_t i = 0; i < d->sessions.size; i++)
-        if (d->sessions.entries[i].value == mark(id))
-            d->sessions.entries[i].value = GONE;
-    if (!p)
-        return;
-    const struct session *slots[] = {p->previous, p->current, atomic_load(&p->next)};
-    for (int i = 0; i < 3; i++)
-        if (slots[i] && index_owner(d, slots[i]->local) == mark(id))
-            map_put(&d->sessions, slots[i]->local, GONE);
-}
-
-static void keep_made(struct draft *d, void *thing)
-{
-    if (d->made_count == d->made_room) {
-        d->made_room = d->made_room ? 2 * d->made_room : 8;
-        void **grown = alloc_or_abort(d->made_room * sizeof *grown);
-        if (d->made_count)
-            memcpy(grown, d->made, d->made_count * sizeof *grown);
-        free(d->made);
-        d->made = grown;
-    }
-    d->made[d->made_count++] = thing;
-}
-
-/* -- checks: 1, or 0 and the sentence */
-
-static int prefixes(struct draft *d, const char *name, uint8_t *at, size_t len)
-{
-    for (size_t i = 0; i + sizeof(struct prefix) <= len; i += sizeof(struct prefix)) {
-        struct prefix *p = (struct prefix *)(at + i);
-        if (!prefix_normalize(p))
-            return fail(d, "change %s: IPv%d prefix of %d bits", name, p->family, p->bits);
-    }
-    return len % sizeof(struct prefix) == 0 || fail(d, "change %s: %zu bytes of prefixes", name, len);
-}
-
-static int check_identity(struct draft *d, struct change *c)
-{
-    return c->len == 32 || fail(d, "change identity: %zu bytes, need 32", c->len);
-}
-
-static int check_addresses(struct draft *d, struct change *c)
-{
-    return prefixes(d, "addresses", c->body, c->len);
-}
-
-static int check_local_routes(struct draft *d, struct change *c)
-{
-    return prefixes(d, "local-routes", c->body, c->len);
-}
-
-static int check_peer(struct draft *d, struct change *c)
-{
-    uint64_t id = get64(c->body), key = get64(c->body + 8);
-    void *owner = key_owner(d, key);
-    const struct peer *p = map_get(&d->t->peers, id);
-    if (owner && owner != mark(id))
-        return fail(d, "change peer: %llu has the key of another peer", (unsigned long long)id);
-    if (has_peer(d, id) && !owner)
-        return fail(d, "change peer: %llu has another key; remove it first", (unsigned long long)id);
-    if (p && map_get(&d->peers, id) != GONE && memcmp(p->key, c->body + 8, 32))
-        return fail(d, "change peer: %llu has another key; remove it first", (unsigned long long)id);
-    map_put(&d->peers, id, mark(id));
-    map_put(&d->keys, key, mark(id));
-    return prefixes(d, "peer", c->body + 40, c->len - 40);
-}
-
-static int check_remove(struct draft *d, struct change *c)
-{
-    uint64_t id = get64(c->body);
-    for (size_t i = 0; i < d->keys.size; i++)
-        if (d->keys.entries[i].value == mark(id))
-            d->keys.entries[i].value = GONE;
-    const struct peer *p = map_get(&d->t->peers, id);
-    if (p && map_get(&d->peers, id) != GONE && key_owner(d, get64(p->key)) == mark(id))
-        map_put(&d->keys, get64(p->key), GONE);
-    release_indices(d, id);
-    map_put(&d->peers, id, GONE);
-    return 1;
-}
-
-static int check_paths(struct draft *d, struct change *c)
-{
-    size_t len = c->len - 8;
-    if (len % sizeof(struct path) || len / sizeof(struct path) > MAX_PATHS)
-        return fail(d, "change paths: %zu paths, at most %d", len / sizeof(struct path), MAX_PATHS);
-    for (size_t i = 0; i < len; i += sizeof(struct path))
-        if (c->body[8 + i] != 0 && c->body[8 + i] != 4 && c->body[8 + i] != 6)
-            return fail(d, "change paths: family %d, need 4 or 6", c->body[8 + i]);
-    return 1;
-}
-
-static int check_session(struct draft *d, struct change *c)
-{
-    uint32_t local = get32(c->body + 9);
-    if (c->body[8] > 1)
-        return fail(d, "change session: slot %d, need 0 or 1", c->body[8]);
-    if (index_owner(d, local))
-        return fail(d, "change session: index %u is in use", local);
-    struct session *s = session_new(local, get32(c->body + 13), c->body + 17, c->body + 49);
-    if (!s)
-        return fail(d, "change session: libcrypto gave no ChaCha20-Poly1305");
-    keep_made(d, s);
-    map_put(&d->sessions, local, mark(get64(c->body)));
-    return 1;
-}
-
-static int check_expire(struct draft *d, struct change *c)
-{
-    uint32_t local = get32(c->body + 8);
-    if (index_owner(d, local) == mark(get64(c->body)))
-        map_put(&d->sessions, local, GONE);
-    return 1;
-}
-
-static int check_arm(struct draft *d, struct change *c)
-{
-    return !(c->body[8] & ~EDGES_ARMABLE) || fail(d, "change arm: %d, need a sum of 1, 2, 4, 32", c->body[8]);
-}
-
-static int check_nothing(struct draft *d, struct change *c)
-{
-    (void)d, (void)c;
-    return 1;
-}
-
-static int check_filter(struct draft *d, struct change *c)
-{
-    struct filter *f = filter_new(c->body, c->len);
-    if (!f)
-        return fail(d, "change filter: %zu bytes are not what skerry_core.filter.compile() gives", c->len);
-    keep_made(d, f);
-    return 1;
-}
-
-/* -- carrying out; d->made in the same order */
+#include "draft.h"
 
 static void do_identity(struct draft *d, struct change *c)
 {
@@ -398,7 +185,7 @@ static const struct operation {
     size_t least; /* bytes of body */
     size_t most;  /* 0: any */
     int needs_peer;
-    int (*check)(struct draft *, struct change *);
+    check_fn *check;
     void (*carry_out)(struct draft *, struct change *);
 } OPERATION[OPERATIONS] = {
     [IDENTITY] = {"identity", 32, 32, 0, check_identity, do_identity},
@@ -420,9 +207,9 @@ static int check(struct draft *d, struct change *c)
 {
     const struct operation *o = &OPERATION[c->operation];
     if (c->len < o->least || (o->most && c->len > o->most))
-        return fail(d, "change %s: %zu bytes, need %zu", o->name, c->len, o->least);
-    if (o->needs_peer && !has_peer(d, get64(c->body)))
-        return fail(d, "change %s: no peer %llu", o->name, (unsigned long long)get64(c->body));
+        return draft_fail(d, "change %s: %zu bytes, need %zu", o->name, c->len, o->least);
+    if (o->needs_peer && !draft_has_peer(d, get64(c->body)))
+        return draft_fail(d, "change %s: no peer %llu", o->name, (unsigned long long)get64(c->body));
     return o->check(d, c);
 }
 
@@ -458,7 +245,7 @@ static int check_all(struct draft *d, uint8_t *data, size_t len)
     int more, ok = 1;
     uint8_t *at = data;
     while (ok && (more = next_change(&c, &at, data + len)) != 0)
-        ok = more > 0 ? check(d, &c) : fail(d, "transaction cut short at byte %td", at - data);
+        ok = more > 0 ? check(d, &c) : draft_fail(d, "transaction cut short at byte %td", at - data);
     if (!ok)
         free_made(d, data, len);
     return ok;
@@ -476,10 +263,7 @@ int shim_apply(transport *t, uint8_t *data, size_t len, char *error, size_t erro
         OPERATION[c.operation].carry_out(&d, &c);
     sweep(t);
     pthread_rwlock_unlock(&t->table);
-    map_free(&d.peers);
-    map_free(&d.keys);
-    map_free(&d.sessions);
-    free(d.made);
+    draft_free(&d);
     OPENSSL_cleanse(data, len); /* there were keys in it */
     return ok;
 }

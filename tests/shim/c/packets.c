@@ -194,6 +194,8 @@ static void test_rubbish(void)
             d[0] = (uint8_t)(below(2) ? 0x45 : 0x60);
         if (len > 5)
             d[2] = d[4] = 0, d[3] = (uint8_t)below(100), d[5] = (uint8_t)below(60);
+        if (len > 6 && below(4) == 0)
+            d[6] = 44; /* an IPv6 fragment header */
         judge(NULL, &local, &flows, d, len);
         struct filter *f = filter_new(d, len);
         filter_free(f);
