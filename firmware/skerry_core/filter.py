@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     Prefix = tuple[bytes, int]
-    Rule = tuple[bytes, list[Prefix], list[tuple[Prefix, int, int]]]
+    Sources = tuple[set[bytes], list[Prefix]]
+    Rule = tuple[bytes, Sources, list[tuple[Prefix, int, int]]]
 
 DEFAULT_PROTOCOLS = (6, 17, 1, 58)
 FLOW_GENERATION = 256
@@ -265,8 +266,14 @@ def _is_answer(protocol: int, detail: int) -> bool:
     return detail == 129 << 8 or detail >> 8 in (1, 2, 3, 4)
 
 
-def _holds(prefixes: "list[Prefix]", address: bytes) -> bool:
-    return any(ip.contains(prefix, address) for prefix in prefixes)
+def _holds(sources: "Sources", address: bytes) -> bool:
+    return address in sources[0] or any(ip.contains(prefix, address) for prefix in sources[1])
+
+
+def _split(prefixes: "list[Prefix]") -> "Sources":
+    """Hosts apart from networks: a rule may list every node one by one."""
+    hosts = {address for address, bits in prefixes if bits == len(address) * 8}
+    return hosts, [prefix for prefix in prefixes if prefix[1] != len(prefix[0]) * 8]
 
 
 def _unpack_rule(data: bytes, offset: int) -> "tuple[Rule, int]":
@@ -283,7 +290,7 @@ def _unpack_rule(data: bytes, offset: int) -> "tuple[Rule, int]":
     for i in range(destinations):
         first, last = struct.unpack_from(">HH", data, cursor + 22 * i + 18)
         reached.append((_unpack_prefix(data, cursor + 22 * i), first, last))
-    return (protocols, held, reached), end
+    return (protocols, _split(held), reached), end
 
 
 def _unpack_prefix(data: bytes, offset: int) -> "Prefix":

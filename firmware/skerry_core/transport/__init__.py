@@ -11,7 +11,7 @@ It holds peers, sessions, allowed IPs, the filter and counters, and decides noth
 - Plaintext is padded to a multiple of 16 and cut back to the IP header's length. Keepalives count for RECEIVED, not for SENT, and not
   in `peer_stats`; `rx_*` counts packets that passed the source check, whatever the filter says.
 - Handshake messages (types 1 and 2, right length, right MAC1) are counted in windows of one second that begin with the first message after
-  the last window; from the 101st on a valid MAC2 is required. Without an identity all are dropped.
+  the last window; from the 101st on, and in the window after such a one, a valid MAC2 is required. Without an identity all are dropped.
 - Limits: 128 packets a peer's queue, 4096 datagrams and frames waiting in `poll`, 1 MiB and 1024 frames a relay's output, frames of
   65568 bytes at most from a relay, 4096 packets each in `datagrams()` and `packets()`.
 

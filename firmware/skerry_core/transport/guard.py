@@ -1,4 +1,7 @@
-"""Admission of handshake messages: MAC1 always, a cookie (MAC2) above 100 a second and in the second after. It opens nothing and knows no peers."""
+"""Admission of handshake messages: MAC1 always, a cookie (MAC2) above 100 a second and in the second after.
+
+It opens nothing and knows no peers.
+"""
 
 from skerry_core.wireguard import cookie
 

@@ -7,6 +7,7 @@ from skerry_core.transport import changes as transactions
 from skerry_core.transport.guard import Guard
 from skerry_core.transport.peers import CONFIRMED, DATA, HANDSHAKE, LIMIT, RECEIVED, SENT, Peer, Session
 from skerry_core.transport.relays import Relay
+from skerry_core.transport.report import Report
 from skerry_core.wireguard import messages
 
 TYPE_CHECKING = False
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     Path = tuple[Any, ...]
 
-MAX_EVENTS = 4096
 MAX_OUTPUT = 4096
 _PADDING = bytes(16)
 _OURS = True  # the value of every local prefix
@@ -40,10 +40,9 @@ class Transport:
         self._filter = filter.Filter()
         self._flows = filter.Flows()
         self._relays: dict[int, Relay] = {}
-        self._events: list[tuple[Any, ...]] = []
+        self._report = Report()
         self._out: list[tuple[Path, bytes]] = []
         self._delivered: list[bytes] = []
-        self._counters: dict[str, int] = {"to_python": 0}
         self._appliers: dict[str, Callable[..., None]] = {
             "identity": self._apply_identity,
             "addresses": self._apply_addresses,
@@ -105,9 +104,9 @@ class Transport:
         peer = self._peers.pop(number)
         self._release_prefixes(peer)
         self._forget(peer.sessions())
-        self._drop("queue", len(peer.queue))
+        self._report.drop("queue", len(peer.queue))
         peer.queue = []
-        self._events = [event for event in self._events if event[0] != "edge" or event[1] != number]
+        self._report.forget_edges(number)
 
     def _apply_paths(self, number: int, paths: "list[Path]") -> None:
         peer = self._peers[number]
@@ -135,7 +134,7 @@ class Transport:
         peer = self._peers[number]
         peer.armed |= mask
         if mask & HANDSHAKE and peer.queue and peer.current is None:
-            self._edge(peer, HANDSHAKE)
+            self._report.edge(peer, HANDSHAKE)
 
     def _apply_keepalive(self, number: int) -> None:
         peer = self._peers[number]
@@ -144,7 +143,7 @@ class Transport:
 
     def _apply_purge(self, number: int) -> None:
         peer = self._peers[number]
-        self._drop("queue", len(peer.queue))
+        self._report.drop("queue", len(peer.queue))
         peer.queue = []
         peer.armed |= HANDSHAKE
 
@@ -171,7 +170,7 @@ class Transport:
 
     def packet(self, data: bytes) -> None:
         """A packet from the operating system, to be sealed for the peer it is for."""
-        self._drop(self._outbound(data))
+        self._report.drop(self._outbound(data))
 
     def _outbound(self, data: bytes) -> str:
         """Send or queue a packet; the reason when it is dropped, else ""."""
@@ -188,9 +187,9 @@ class Transport:
         if self._usable(peer) and peer.paths:
             self._seal(peer, data[: fields[0]])
             return ""
-        self._drop("queue", peer.hold(data[: fields[0]]))
+        self._report.drop("queue", peer.hold(data[: fields[0]]))
         if not self._usable(peer):
-            self._edge(peer, HANDSHAKE)
+            self._report.edge(peer, HANDSHAKE)
         return ""
 
     def _usable(self, peer: Peer) -> bool:
@@ -217,10 +216,10 @@ class Transport:
         if packet:
             peer.tx_packets += 1
             peer.tx_bytes += len(packet)
-            self._edge(peer, SENT)
+            self._report.edge(peer, SENT)
         if counter + 1 >= messages.REKEY_AFTER_MESSAGES and not session.limit_told:
             session.limit_told = True
-            self._events.append(("edge", peer.number, LIMIT))
+            self._report.add(("edge", peer.number, LIMIT))
 
     def send(self, path: "Path", data: bytes) -> None:
         """A control datagram out on a path."""
@@ -230,7 +229,7 @@ class Transport:
         if len(path) == 2:
             self._emit_relay(path[0], path[1], data)
         elif len(self._out) >= MAX_OUTPUT:
-            self._drop("output")
+            self._report.drop("output")
         elif path[4]:
             protocol = geneve.DISCO if disco.is_disco(data) else geneve.WIREGUARD
             self._out.append((paths.direct(path), geneve.encode(protocol, path[4], False, data)))
@@ -240,15 +239,15 @@ class Transport:
     def _emit_relay(self, region: int, key: bytes, data: bytes) -> None:
         relay = self._relays.get(region)
         if relay is None or not relay.up or relay.bad_told or len(data) > derp.MAX_PACKET:
-            self._drop("relay")
+            self._report.drop("relay")
             return
-        self._drop("relay", relay.put(derp.send_packet(key, data)))
+        self._report.drop("relay", relay.put(derp.send_packet(key, data)))
         self._tell_output(region, relay)
 
     def _tell_output(self, region: int, relay: Relay) -> None:
         if not relay.told and relay.waiting():
             relay.told = True
-            self._events.append(("relay-out", region))
+            self._report.add(("relay-out", region))
 
     # -- in
 
@@ -257,13 +256,13 @@ class Transport:
         frames, bad = self._relay(region).feed(data)
         for kind, payload in frames:
             if kind != derp.RECV_PACKET:
-                self._up(("frame", region, kind, payload))
+                self._report.offer(("frame", region, kind, payload))
             elif len(payload) < derp.KEY:
-                self._drop("malformed")
+                self._report.drop("malformed")
             else:
                 self._receive((region, payload[: derp.KEY]), payload[derp.KEY :])
         if bad:
-            self._events.append(("bad-relay", region, bad))
+            self._report.add(("bad-relay", region, bad))
 
     def datagram(self, path: "Path", data: bytes) -> None:
         """A UDP datagram from the network; `path` has network id 0."""
@@ -274,9 +273,9 @@ class Transport:
     def _receive(self, path: "Path", data: bytes) -> None:
         kind = messages.kind(data)
         if kind == messages.DATA:
-            self._drop(self._open(data))
+            self._report.drop(self._open(data))
         elif kind == messages.COOKIE_REPLY or disco.is_disco(data) or (len(path) == 5 and not path[4] and stun.is_stun(data)):
-            self._hand_up(path, data)
+            self._report.hand_up(path, data)
         elif kind:
             self._handshake(path, data)
         else:
@@ -285,28 +284,17 @@ class Transport:
     def _unwrap(self, path: "Path", data: bytes) -> None:
         inner = geneve.decode(data) if len(path) == 5 and not path[4] else None
         if inner is None or inner[1] == 0 or disco.is_disco(inner[3]) != (inner[0] == geneve.DISCO):
-            self._drop("unknown")
+            self._report.drop("unknown")
         else:
             self._receive((path[0], path[1], path[2], path[3], inner[1]), inner[3])
 
-    def _hand_up(self, path: "Path", data: bytes) -> None:
-        if self._up(("datagram", path, data)):
-            self._counters["to_python"] += 1
-
-    def _up(self, event: "tuple[Any, ...]") -> bool:
-        if len(self._events) >= MAX_EVENTS:
-            self._drop("poll")
-            return False
-        self._events.append(event)
-        return True
-
     def _handshake(self, path: "Path", data: bytes) -> None:
         reason, reply = ("mac1", b"") if self._guard is None else self._guard.admit(path, data, self._clock())
-        self._drop(reason)
+        self._report.drop(reason)
         if reply:
             self._emit(path, reply)
         elif not reason:
-            self._hand_up(path, data)
+            self._report.hand_up(path, data)
 
     def _open(self, data: bytes) -> str:
         """Open a data message and deliver what is in it; the reason when it is dropped, else ""."""
@@ -323,15 +311,15 @@ class Transport:
         session.window.mark(counter)
         if peer.next is session:
             self._promote(peer, session)
-        self._edge(peer, RECEIVED)
+        self._report.edge(peer, RECEIVED)
         if not plaintext:
             return ""
-        self._edge(peer, DATA)
+        self._report.edge(peer, DATA)
         return self._deliver(peer, plaintext)
 
     def _promote(self, peer: Peer, session: Session) -> None:
         self._forget(peer.install(session))
-        self._events.append(("edge", peer.number, CONFIRMED))
+        self._report.add(("edge", peer.number, CONFIRMED))
         self._drain(peer)
 
     def _deliver(self, peer: Peer, plaintext: bytes) -> str:
@@ -359,20 +347,9 @@ class Transport:
 
     # -- what happened
 
-    def _edge(self, peer: Peer, what: int) -> None:
-        if peer.armed & what:
-            peer.armed &= ~what
-            self._events.append(("edge", peer.number, what))
-
-    def _drop(self, reason: str, count: int = 1) -> None:
-        if reason and count:
-            name = "drop_" + reason
-            self._counters[name] = self._counters.get(name, 0) + count
-
     def poll(self) -> "list[tuple[Any, ...]]":
         """Events since the last call, in order."""
-        events, self._events = self._events, []
-        return events
+        return self._report.take()
 
     def relay_out(self, region: int, limit: int = 65536) -> bytes:
         """Whole frames for a relay's stream; when more wait, another "relay-out" event follows."""
@@ -403,4 +380,4 @@ class Transport:
 
     def counters(self) -> "dict[str, int]":
         """to_python and drop_<reason>; a reason that never occurred is left out."""
-        return dict(self._counters)
+        return self._report.counters()
