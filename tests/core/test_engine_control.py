@@ -1,5 +1,6 @@
 """The engine and its gateway: joining, keys and links, back-off, what is told, restarts, and a gateway that is away or talks rubbish."""
 
+import itertools
 import json
 
 import pytest
@@ -47,7 +48,7 @@ def test_pinned_key_is_never_asked_for():
 
 def test_reconnection_needs_no_registration_and_keeps_peers():
     world = World()
-    a, b = pair(world)
+    a, _b = pair(world)
     world.gateway.stop()
     world.run(2000)
     assert len(a.engine.peers.all()) == 1 and a.engine.status()["health"]
@@ -67,7 +68,7 @@ def test_back_off_is_bounded_and_jittered():
     original = a._connect
     a._connect = lambda number, spec: (tries.append(world.now) if spec["purpose"] == "control" else None, original(number, spec))
     world.run(600_000)
-    gaps = [later - sooner for sooner, later in zip(tries, tries[1:])]
+    gaps = [later - sooner for sooner, later in itertools.pairwise(tries)]
     assert 20 <= len(tries) <= 50
     assert max(gaps) <= 30_100 and len(set(gaps[6:])) > 3
     assert len(a.errors()) <= 2, "the same failure is told once"
@@ -312,7 +313,7 @@ def test_expiry_is_judged_by_the_gateways_time():
 @pytest.mark.parametrize("wall", [0, 1_790_000_000_000, 4_000_000_000_000])
 def test_stamps_never_fall(wall):
     world = World()
-    a, b = pair(world)
+    a, _b = pair(world)
     stamps = []
     for clock in (wall, 1_790_000_000_000, 0):
         a.receive(("clock", clock))
@@ -379,7 +380,7 @@ def test_wrong_gateway_addresses_say_what_to_write(address):
 
 def test_commands_with_errors():
     world = World()
-    a, b = pair(world)
+    a, _b = pair(world)
     assert "no command" in a.command("fly")["error"]
     assert "no setting" in a.command("set", colour="red")["error"]
     assert "192.168.1.0/24" in a.command("set", routes=["192.168.1.x"])["error"]
@@ -415,7 +416,8 @@ def test_set_tells_the_gateway():
     assert told["Hostname"] == "camera" and told["RoutableIPs"] == ["192.168.7.0/24"]
 
 
-RUBBISH = [b"", b"\x00" * 3, b"HTTP/1.1 404 Not Found\r\n\r\n", b"HTTP/1.1 101 X\r\nUpgrade: tailscale-control-protocol\r\n\r\n" + b"\x02" * 60]
+UPGRADED = b"HTTP/1.1 101 X\r\nUpgrade: tailscale-control-protocol\r\n\r\n"
+RUBBISH = [b"", b"\x00" * 3, b"HTTP/1.1 404 Not Found\r\n\r\n", UPGRADED + b"\x02" * 60]
 
 
 @pytest.mark.parametrize("rubbish", RUBBISH)

@@ -10,6 +10,7 @@
     disco.py      ping, pong, call-me-maybe                                 netcheck.py   STUN, home region, our endpoints
     paths.py      candidates, ranking, trust; what the transport is told    gateway.py    the gateway's address and pinned key
     status.py, why.py   what people read                                    state.py      save and load
+    commands.py   what people ask for                                       life.py       up, down, logged out; a map arrives
 
 It does no I/O, reads no clock and starts no thread; ARCHITECTURE.md lists its inputs, actions and events.
 """

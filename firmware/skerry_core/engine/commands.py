@@ -40,24 +40,24 @@ def up(engine: "Engine", token: "Any", arguments: "Arguments") -> None:
     control = engine.control
     if key:
         control.registration.auth_key = key
-    if engine.running and (not engine.logged_in or engine.expired()):
+    if engine.running and (not engine.logged_in or engine.life.expired()):
         control.registration.auth_url = ""
         control.confirmed = False
         control.again()
-    engine.go_up()
+    engine.life.go_up()
     engine.done(token, {"state": engine.state})
 
 
 def down(engine: "Engine", token: "Any", arguments: "Arguments") -> None:
     """Go down."""
-    engine.go_down()
+    engine.life.go_down()
     engine.done(token, {"state": engine.state})
 
 
 def logout(engine: "Engine", token: "Any", arguments: "Arguments") -> None:
     """Leave the network for good."""
     if not engine.logged_in:
-        engine.logged_out_now(token, True)
+        engine.life.logged_out_now(token, True)
     else:
         engine.control.registration.log_out(token)
 
@@ -112,11 +112,11 @@ def _set(engine: "Engine", arguments: "Arguments") -> "list[str]":
     for name in changed:
         engine.config[name] = checked[name]
     if routes is not None:
-        engine.set_routes(routes)
+        engine.life.set_routes(routes)
     if gateway is not None:
-        engine.set_gateway(gateway)
+        engine.life.set_gateway(gateway)
     if changed:
-        engine.settings_changed()
+        engine.life.settings_changed()
     return changed
 
 

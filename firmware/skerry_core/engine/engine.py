@@ -12,6 +12,7 @@ from skerry_core.engine.clock import Clock
 from skerry_core.engine.control import Control
 from skerry_core.engine.disco import Disco
 from skerry_core.engine.gateway import Gateway
+from skerry_core.engine.life import Life
 from skerry_core.engine.netcheck import Netcheck
 from skerry_core.engine.paths import Paths
 from skerry_core.engine.peers import Peers
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
 
     from skerry_core.engine.peer import Peer
 
-SAVE_LATER, SAVE_RARELY = 10_000, 600_000
-OUTSIDE = ("datagram", "frame", "stream", "bad-relay", "resolved")
-
 
 class Engine:
     """A node. See ARCHITECTURE.md for the five verbs."""
@@ -47,7 +45,7 @@ class Engine:
         loaded = state.load(saved, random)
         self.machine_private, self.disco_private = loaded.machine_key, loaded.disco_key
         self.disco_public: bytes = crypto.x25519_public(self.disco_private)
-        self._set_node_key(loaded.node_key)
+        self.set_node_key(loaded.node_key)
         self.wanted, self.logged_in = loaded.wanted, loaded.logged_in
         self.timers, self.clock = Timers(), Clock(loaded.tai_floor, loaded.control_time)
         self.netmap = NetworkMap()
@@ -60,24 +58,23 @@ class Engine:
         self.pending_endpoints: list[Peer] = []
         self.drops: dict[str, int] = {}
         self.state = "NoState"
-        self._routes = _prefixes(self.config.get("routes") or [])
+        self.offered = _prefixes(self.config.get("routes") or [])
         self._actions: list[tuple[Any, ...]] = []
         self._changes: list[tuple[Any, ...]] = []
         self._events: list[tuple[Any, ...]] = []
         self._streams: dict[int, Callable[[str, Any], None]] = {}
         self._stream_count = 0
-        self._saved_peers: Any = None
-        self._last_map_save: int | None = None
         self.peers = Peers(self, loaded.stamps)
         self.sessions, self.paths, self.disco = Sessions(self), Paths(self), Disco(self)
         self.relays, self.netcheck = Relays(self), Netcheck(self, loaded.home)
         self.control = Control(self, gateway, key)
+        self.life = Life(self)
         self._inputs, self._timed = self._input_table(), self._timer_table()
         if saved is None:
             self.act(("save",))
         if self.wanted or self.config.get("wanted"):
             self.control.registration.auth_key = self.config.get("auth_key") or ""
-            self.go_up()
+            self.life.go_up()
         else:
             self.state_changed()
 
@@ -215,9 +212,14 @@ class Engine:
             self.act(("save",))
         return value
 
+    def set_node_key(self, key: bytes) -> None:
+        """This is our node key now."""
+        self.node_private = key
+        self.node_public: bytes = self.crypto.x25519_public(key)
+
     def routes(self) -> "list[tuple[bytes, int]]":
         """Prefixes we offer to route."""
-        return self._routes
+        return self.offered
 
     # ---- inputs
 
@@ -293,7 +295,7 @@ class Engine:
             "relay-step": relays.stuck, "relay-silent": relays.silent, "relay-idle": relays.idle, "relay-retry": relays.retry,
             "control-retry": control.retry, "control-watch": control.silent,
             "followup": control.registration.follow_up, "update": control.maps.update,
-            "expiry": self._expiry, "save": self._save_map,
+            "expiry": self.life.key_expired, "save": self.life.save_map,
         }  # fmt: skip
         of_peers = {
             "handshake": self.sessions.retry, "dead": self.sessions.dead, "keepalive": self.sessions.keepalive,
@@ -310,185 +312,6 @@ class Engine:
                 handler(peer)
 
         return run
-
-    # ---- the life of a node
-
-    def go_up(self) -> None:
-        """Wanted: from the saved map at once, from the gateway as soon as it answers."""
-        if not self.wanted:
-            self.wanted = True
-            self.act(("save",))
-        if not self.running:
-            self.running = True
-            self.map_is_live = False
-            self._install({"self", "derp", "filter", "peers"}, None)
-            self.control.start()
-        self.state_changed()
-
-    def go_down(self) -> None:
-        """Not wanted: nothing is connected, nobody is installed; keys and map stay."""
-        if self.wanted:
-            self.wanted = False
-            self.act(("save",))
-        self._halt()
-        self.state_changed()
-
-    def _halt(self) -> None:
-        self.running = False
-        self.control.stop()
-        self.netcheck.stop()
-        self.relays.close_all(False)
-        self.peers.clear()
-        self.peers.interface(False)
-        self.timers.cancel(("expiry",))
-        if self.timers.at(("save",)) is not None:
-            self._save_map()
-
-    def set_routes(self, routes: "list[tuple[bytes, int]]") -> None:
-        """Other prefixes to offer."""
-        self._routes = routes
-        if self.running and self.netmap.self_node is not None:
-            self.peers.sync_self()
-
-    def set_gateway(self, gateway: Gateway) -> None:
-        """Another gateway, or the key of this one. Membership of another network ends here, without a farewell."""
-        old = self.control.gateway
-        if old is not None and gateway.url == old.url:
-            if gateway.key is not None and gateway.key != self.control.key:
-                self.control.set_gateway(gateway)
-                if self.running:
-                    self.control.start()
-            return
-        running = self.running
-        if old is not None:
-            self.logged_out_now(None, False)
-        self.control.set_gateway(gateway)
-        self.act(("save",))
-        if running:
-            self.go_up()
-
-    def settings_changed(self) -> None:
-        """Something of what we tell the gateway, or of what we accept, changed."""
-        if self.running:
-            self.peers.sync()
-            self.peers.interface(self.netmap.self_node is not None and self.logged_in)
-            self.control.maps.update()
-
-    def registered(self) -> None:
-        """The gateway took us in."""
-        self.control.confirmed = True
-        self.control.registration.auth_key = ""
-        if not self.logged_in:
-            self.logged_in = True
-            self.act(("save",))
-        self.control.maps.begin()
-        self.state_changed()
-
-    def needs_login(self) -> None:
-        """The gateway wants a person to sign in: nothing of before counts."""
-        if self.logged_in:
-            self.logged_in = False
-            self.peers.clear()
-            self.peers.interface(False)
-            self.act(("save",))
-        self.state_changed()
-
-    def logged_out_now(self, token: "Any", told: bool) -> None:
-        """Keys and map are gone; the machine key stays."""
-        self.logged_in = self.wanted = False
-        self._halt()
-        self.netmap = NetworkMap()
-        self.relays.set_map(None)
-        self.peers.stamps = {}
-        self._set_node_key(self.random(32))
-        self.control.confirmed = False
-        self.act(("save",))
-        self.done(token, {"state": "NeedsLogin"} if told else {"state": "NeedsLogin", "warning": "the gateway could not be told"})
-        self.state_changed()
-
-    def new_node_key(self) -> None:
-        """The old one expired. Everything tied to it starts over."""
-        self.peers.clear()
-        self.relays.close_all(True)
-        self._set_node_key(self.random(32))
-        self.netmap = NetworkMap()
-        self.act(("save",))
-
-    def _set_node_key(self, key: bytes) -> None:
-        self.node_private = key
-        self.node_public: bytes = self.crypto.x25519_public(key)
-
-    def expired(self) -> bool:
-        """Whether our own key is past its end, by the gateway's time."""
-        own, now = self.netmap.self_node, self.clock.control(self.now)
-        return own is not None and own.key_expiry is not None and now is not None and own.key_expiry <= now
-
-    # ---- the map
-
-    def map_response(self, response: "dict[str, Any]") -> None:
-        """One MapResponse. PeerError: unusable; the map is as before."""
-        changed = self.netmap.apply(response, self.clock.wall(self.now))
-        if "control-time" in changed and self.netmap.control_time is not None:
-            self.clock.set_control(self.netmap.control_time, self.now)
-        if "keep-alive" in changed and not self.map_is_live:
-            return
-        first = not self.map_is_live
-        self.map_is_live = True
-        self.control.polling()
-        if first:
-            changed = changed | {"self", "derp", "filter", "peers"}
-        self._install(changed, None if first or "self" in changed else set(self.netmap.touched))
-        if changed - {"keep-alive", "control-time", "ping"}:
-            self.event(("map",))
-            self._map_to_save(first)
-        if self.expired():
-            self._expiry()
-        self.state_changed()
-
-    def _install(self, changed: "set[str]", touched: "set[int] | None") -> None:
-        if self.netmap.self_node is None or not self.logged_in:
-            return
-        if "derp" in changed:
-            self.relays.set_map(self.netmap.derp_map)
-        if "self" in changed:
-            self.peers.sync_self()
-        if "filter" in changed or "peers" in changed:
-            self.peers.sync_filter()
-        if "peers" in changed or "self" in changed:
-            self.peers.sync(touched)
-        if "derp" in changed:
-            self.netcheck.map_changed()
-        waiting, self.pending_endpoints = self.pending_endpoints, []
-        for peer in waiting:
-            self.paths.update(peer)
-            if peer.node is not None:
-                self.paths.set_map(peer, peer.node.endpoints)
-        if "derp" in changed:
-            for peer in self.peers.all():
-                self.paths.update(peer)
-        self.peers.interface(self.netmap.self_node.machine_authorized)
-
-    def _expiry(self) -> None:
-        if self.expired():
-            self.event(("error", "the key of this node has expired; it is being renewed, which may need a sign-in"))
-            self.control.confirmed = False
-            self.control.again()
-        self.peers.sync()
-        self.peers.interface(self.netmap.self_node is not None)
-
-    def _map_to_save(self, first: bool) -> None:
-        shape = self.netmap.self_node, sorted([(node.id, node.key, node.disco_key, node.home_derp) for node in self.netmap.peers.values()])
-        if first and self._saved_peers is None:
-            self.timers.set(("save",), self.now)
-        elif self.timers.at(("save",)) is None:
-            self.timers.set(("save",), self.now + (SAVE_RARELY if shape == self._saved_peers else SAVE_LATER))
-        elif shape != self._saved_peers:
-            self.timers.set(("save",), min(self.timers.at(("save",)) or 0, self.now + SAVE_LATER))
-        self._saved_peers = shape
-
-    def _save_map(self) -> None:
-        self.timers.cancel(("save",))
-        self.act(("save",))
 
     # ---- what the modules report
 

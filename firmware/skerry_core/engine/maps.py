@@ -70,7 +70,7 @@ class Maps:
             assert self._stream is not None
             for response in self._stream.feed(rest[0]):
                 self._control.watch(SILENT)
-                self._engine.map_response(response)
+                self._engine.life.map_response(response)
                 if self._stream is None:
                     return
         else:

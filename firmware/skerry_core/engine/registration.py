@@ -51,7 +51,7 @@ class Registration:
         self._send(self.auth_url)
 
     def log_out(self, token: "Any") -> None:
-        """Say good-bye with the current keys, then call engine.logged_out_now()."""
+        """Say good-bye with the current keys, then call engine.life.logged_out_now()."""
         self._logout, self._leaving = token, True
         channel = self._control.channel
         if channel is None or not channel.up:
@@ -116,7 +116,7 @@ class Registration:
         else:
             self._forget_link()
             self._old_key = ZERO
-            engine.registered()
+            engine.life.registered()
 
     def _rotate(self) -> None:
         if self._rotated:
@@ -124,7 +124,7 @@ class Registration:
             return
         self._rotated = True
         self._old_key = self._engine.node_public
-        self._engine.new_node_key()
+        self._engine.life.new_node_key()
         self._send("")
 
     def _show(self, url: str) -> None:
@@ -135,7 +135,7 @@ class Registration:
         if url != self.auth_url:
             self.auth_url = url
             engine.event(("auth-url", url))
-        engine.needs_login()
+        engine.life.needs_login()
         if again:  # an answer that brings nothing new must not become a busy loop
             engine.timers.set(("followup",), engine.now + engine.jitter(SAME_URL))
             self._control.watch(FOLLOWUP)
@@ -156,7 +156,7 @@ class Registration:
         self._forget_link()
         self.auth_key, self._old_key = "", ZERO
         told = not broken and self._status == 200
-        self._engine.logged_out_now(token, told)
+        self._engine.life.logged_out_now(token, told)
 
 
 def readable(body: bytes) -> str:

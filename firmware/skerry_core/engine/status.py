@@ -18,7 +18,7 @@ def status(engine: "Engine") -> "dict[str, Any]":
     mine: dict[str, Any] = {"key": engine.node_public.hex(), "hostname": engine.config.get("hostname") or "skerry"}
     mine.update(_node(engine, own) if own is not None else {"addresses": [], "name": ""})
     mine["endpoints"] = [ip.format_endpoint(address, port) for address, port, _ in engine.netcheck.endpoints()]
-    mine["expired"] = engine.expired()
+    mine["expired"] = engine.life.expired()
     return {
         "state": engine.state,
         "auth_url": control.registration.auth_url,

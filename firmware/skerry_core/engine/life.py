@@ -1,0 +1,205 @@
+"""The life of a node: up, down, registered, logged out; and what a response of the map sets in motion.
+
+    up        from the saved map at once, from the gateway as soon as it answers
+    down      nothing is connected, nobody is installed; keys and map stay
+    log out   keys and map are gone, the machine key stays
+
+The map is saved when it came first, 10 s after peers, keys or home regions changed, and within 10 min after anything else: flash wears.
+"""
+
+from skerry_core.engine.gateway import Gateway
+from skerry_core.tailcfg.netmap import NetworkMap
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from skerry_core.engine.engine import Engine
+
+SAVE_LATER, SAVE_RARELY = 10_000, 600_000
+
+
+class Life:
+    """Transitions of one engine; `wanted`, `running`, `logged_in` and `map_is_live` are the engine's."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self._engine = engine
+        self._saved_peers: Any = None
+
+    def go_up(self) -> None:
+        """Wanted: from the saved map at once, from the gateway as soon as it answers."""
+        if not self._engine.wanted:
+            self._engine.wanted = True
+            self._engine.act(("save",))
+        if not self._engine.running:
+            self._engine.running = True
+            self._engine.map_is_live = False
+            self._install({"self", "derp", "filter", "peers"}, None)
+            self._engine.control.start()
+        self._engine.state_changed()
+
+    def go_down(self) -> None:
+        """Not wanted: nothing is connected, nobody is installed; keys and map stay."""
+        if self._engine.wanted:
+            self._engine.wanted = False
+            self._engine.act(("save",))
+        self._halt()
+        self._engine.state_changed()
+
+    def _halt(self) -> None:
+        self._engine.running = False
+        self._engine.control.stop()
+        self._engine.netcheck.stop()
+        self._engine.relays.close_all(False)
+        self._engine.peers.clear()
+        self._engine.peers.interface(False)
+        self._engine.timers.cancel(("expiry",))
+        if self._engine.timers.at(("save",)) is not None:
+            self.save_map()
+
+    def set_routes(self, routes: "list[tuple[bytes, int]]") -> None:
+        """Other prefixes to offer."""
+        self._engine.offered = routes
+        if self._engine.running and self._engine.netmap.self_node is not None:
+            self._engine.peers.sync_self()
+
+    def set_gateway(self, gateway: Gateway) -> None:
+        """Another gateway, or the key of this one. Membership of another network ends here, without a farewell."""
+        old = self._engine.control.gateway
+        if old is not None and gateway.url == old.url:
+            if gateway.key is not None and gateway.key != self._engine.control.key:
+                self._engine.control.set_gateway(gateway)
+                if self._engine.running:
+                    self._engine.control.start()
+            return
+        running = self._engine.running
+        if old is not None:
+            self.logged_out_now(None, False)
+        self._engine.control.set_gateway(gateway)
+        self._engine.act(("save",))
+        if running:
+            self.go_up()
+
+    def settings_changed(self) -> None:
+        """Something of what we tell the gateway, or of what we accept, changed."""
+        if self._engine.running:
+            self._engine.peers.sync()
+            self._engine.peers.interface(self._engine.netmap.self_node is not None and self._engine.logged_in)
+            self._engine.control.maps.update()
+
+    def registered(self) -> None:
+        """The gateway took us in."""
+        self._engine.control.confirmed = True
+        self._engine.control.registration.auth_key = ""
+        if not self._engine.logged_in:
+            self._engine.logged_in = True
+            self._engine.act(("save",))
+        self._engine.control.maps.begin()
+        self._engine.state_changed()
+
+    def needs_login(self) -> None:
+        """The gateway wants a person to sign in: nothing of before counts."""
+        if self._engine.logged_in:
+            self._engine.logged_in = False
+            self._engine.peers.clear()
+            self._engine.peers.interface(False)
+            self._engine.act(("save",))
+        self._engine.state_changed()
+
+    def logged_out_now(self, token: "Any", told: bool) -> None:
+        """Keys and map are gone; the machine key stays."""
+        self._engine.logged_in = self._engine.wanted = False
+        self._halt()
+        self._engine.netmap = NetworkMap()
+        self._engine.relays.set_map(None)
+        self._engine.peers.stamps = {}
+        self._engine.set_node_key(self._engine.random(32))
+        self._engine.control.confirmed = False
+        self._engine.act(("save",))
+        self._engine.done(token, {"state": "NeedsLogin"} if told else {"state": "NeedsLogin", "warning": "the gateway could not be told"})
+        self._engine.state_changed()
+
+    def new_node_key(self) -> None:
+        """The old one expired. Everything tied to it starts over."""
+        self._engine.peers.clear()
+        self._engine.relays.close_all(True)
+        self._engine.set_node_key(self._engine.random(32))
+        self._engine.netmap = NetworkMap()
+        self._engine.act(("save",))
+
+    def expired(self) -> bool:
+        """Whether our own key is past its end, by the gateway's time."""
+        own, now = self._engine.netmap.self_node, self._engine.clock.control(self._engine.now)
+        return own is not None and own.key_expiry is not None and now is not None and own.key_expiry <= now
+
+    # ---- the map
+
+    def map_response(self, response: "dict[str, Any]") -> None:
+        """One MapResponse. PeerError: unusable; the map is as before."""
+        changed = self._engine.netmap.apply(response, self._engine.clock.wall(self._engine.now))
+        if "control-time" in changed and self._engine.netmap.control_time is not None:
+            self._engine.clock.set_control(self._engine.netmap.control_time, self._engine.now)
+        if "keep-alive" in changed and not self._engine.map_is_live:
+            return
+        first = not self._engine.map_is_live
+        self._engine.map_is_live = True
+        self._engine.control.polling()
+        if first:
+            changed = changed | {"self", "derp", "filter", "peers"}
+        self._install(changed, None if first or "self" in changed else set(self._engine.netmap.touched))
+        if changed - {"keep-alive", "control-time", "ping"}:
+            self._engine.event(("map",))
+            self._map_to_save(first)
+        if self.expired():
+            self.key_expired()
+        self._engine.state_changed()
+
+    def _install(self, changed: "set[str]", touched: "set[int] | None") -> None:
+        if self._engine.netmap.self_node is None or not self._engine.logged_in:
+            return
+        if "derp" in changed:
+            self._engine.relays.set_map(self._engine.netmap.derp_map)
+        if "self" in changed:
+            self._engine.peers.sync_self()
+        if "filter" in changed or "peers" in changed:
+            self._engine.peers.sync_filter()
+        if "peers" in changed or "self" in changed:
+            self._engine.peers.sync(touched)
+        if "derp" in changed:
+            self._engine.netcheck.map_changed()
+        waiting, self._engine.pending_endpoints = self._engine.pending_endpoints, []
+        for peer in waiting:
+            self._engine.paths.update(peer)
+            if peer.node is not None:
+                self._engine.paths.set_map(peer, peer.node.endpoints)
+        if "derp" in changed:
+            for peer in self._engine.peers.all():
+                self._engine.paths.update(peer)
+        self._engine.peers.interface(self._engine.netmap.self_node.machine_authorized)
+
+    def key_expired(self) -> None:
+        """Timer: a key, ours or a peer's, is past its end."""
+        if self.expired():
+            self._engine.event(("error", "the key of this node has expired; it is being renewed, which may need a sign-in"))
+            self._engine.control.confirmed = False
+            self._engine.control.again()
+        self._engine.peers.sync()
+        self._engine.peers.interface(self._engine.netmap.self_node is not None)
+
+    def _map_to_save(self, first: bool) -> None:
+        shape = (
+            self._engine.netmap.self_node,
+            sorted([(node.id, node.key, node.disco_key, node.home_derp) for node in self._engine.netmap.peers.values()]),
+        )
+        if first and self._saved_peers is None:
+            self._engine.timers.set(("save",), self._engine.now)
+        elif self._engine.timers.at(("save",)) is None:
+            self._engine.timers.set(("save",), self._engine.now + (SAVE_RARELY if shape == self._saved_peers else SAVE_LATER))
+        elif shape != self._saved_peers:
+            self._engine.timers.set(("save",), min(self._engine.timers.at(("save",)) or 0, self._engine.now + SAVE_LATER))
+        self._saved_peers = shape
+
+    def save_map(self) -> None:
+        """Timer: the map changed a while ago."""
+        self._engine.timers.cancel(("save",))
+        self._engine.act(("save",))
