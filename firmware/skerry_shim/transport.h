@@ -71,8 +71,9 @@ struct peer {
 };
 
 struct udp_socket {
-    int fd; /* -1: free */
+    int fd;
     uint8_t uplink, family;
+    uint16_t port;
 };
 
 struct shim_transport {

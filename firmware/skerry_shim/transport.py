@@ -2,7 +2,7 @@
 
 Python sees transactions, control datagrams and edges; packets of sessions go from TUN to the sockets and back without it. Differences from
 the Python transport: at most 16 paths a peer; `poll` also bounds its bytes (8 MiB); reasons `drop_send` (a socket refused, or none is
-bound for the path) and `drop_tun` (the device refused). Not thread-safe in `close`; the other calls may come from any thread.
+bound for the path) and `drop_tun` (the device refused). `apply`, `send` and `relay_in` may come from any thread, all else from one.
 """
 
 from __future__ import annotations
@@ -180,7 +180,8 @@ class Transport:
         return real
 
     def bind(self, uplink: int, family: int, port: int) -> int:
-        """Bind the UDP socket of an uplink and family (4 or 6), in place of the one it had; the port. LocalError when it is taken."""
+        """Bind the UDP socket of an uplink and family (4 or 6), in place of the one it had; the port. LocalError when it is taken: then
+        the old socket stays."""
         if not 0 <= uplink <= 255 or family not in (4, 6) or not 0 <= port <= 65535:
             raise LocalError(f"bind: uplink {uplink!r}, family {family!r}, port {port!r}: need 0..255, 4 or 6, 0..65535")
         result = int(_lib.shim_bind(self._live(), uplink, family, port))

@@ -69,30 +69,42 @@ static int find_socket(const transport *t, int uplink, int family)
     return -1;
 }
 
+/* Watch the socket and put it in place of the one the slot had; 0 or -errno. */
+static int place(transport *t, int slot, struct udp_socket fresh)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = (uint32_t)slot};
+    if (epoll_ctl(t->epoll_fd, EPOLL_CTL_ADD, fresh.fd, &event) < 0)
+        return -errno;
+    if (slot < t->socket_count)
+        close(t->sockets[slot].fd);
+    else
+        t->socket_count++;
+    t->sockets[slot] = fresh;
+    return 0;
+}
+
+static int bind_locked(transport *t, int uplink, int family, uint16_t port)
+{
+    int slot = find_socket(t, uplink, family), result;
+    if (slot >= 0 && port && t->sockets[slot].port == port)
+        return port;
+    if (slot < 0 && t->socket_count == MAX_SOCKETS)
+        return -EMFILE;
+    int fd = open_socket(family, &port);
+    if (fd < 0)
+        return fd; /* the old one stays */
+    result = place(t, slot < 0 ? t->socket_count : slot, (struct udp_socket){fd, (uint8_t)uplink, (uint8_t)family, port});
+    if (result < 0)
+        close(fd);
+    return result < 0 ? result : port;
+}
+
 int shim_bind(transport *t, int uplink, int family, uint16_t port)
 {
-    struct epoll_event event = {.events = EPOLLIN};
     pthread_rwlock_wrlock(&t->table);
-    int slot = find_socket(t, uplink, family);
-    if (slot >= 0 && t->sockets[slot].fd >= 0) { /* the old one first: the same port may be wanted again */
-        close(t->sockets[slot].fd);
-        t->sockets[slot].fd = -1;
-    }
-    int fd = slot < 0 && t->socket_count == MAX_SOCKETS ? -EMFILE : open_socket(family, &port);
-    if (fd >= 0) {
-        if (slot < 0)
-            slot = t->socket_count++;
-        t->sockets[slot] = (struct udp_socket){fd, (uint8_t)uplink, (uint8_t)family};
-        event.data.u32 = (uint32_t)slot;
-        if (epoll_ctl(t->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
-            int error = errno;
-            t->sockets[slot].fd = -1;
-            close(fd);
-            fd = -error;
-        }
-    }
+    int result = bind_locked(t, uplink, family, port);
     pthread_rwlock_unlock(&t->table);
-    return fd < 0 ? fd : port;
+    return result;
 }
 
 static void path_of(struct path *p, const struct udp_socket *s, const union any_address *a)
@@ -120,7 +132,7 @@ void udp_receive(transport *t, int slot, uint8_t *buffers)
     }
     pthread_rwlock_rdlock(&t->table);
     const struct udp_socket *s = &t->sockets[slot];
-    int count = s->fd < 0 ? 0 : recvmmsg(s->fd, messages, BATCH, MSG_DONTWAIT, NULL);
+    int count = recvmmsg(s->fd, messages, BATCH, MSG_DONTWAIT, NULL);
     for (int i = 0; i < count; i++) {
         path_of(&path, s, &from[i]);
         inbound_datagram(&o, &path, vectors[i].iov_base, messages[i].msg_len);
@@ -165,7 +177,7 @@ int udp_send(transport *t, struct outbox_item *items, int count)
         for (run = 1; i + run < count && items[i + run].path.uplink == items[i].path.uplink &&
                       items[i + run].path.family == items[i].path.family;)
             run++;
-        if (slot >= 0 && t->sockets[slot].fd >= 0)
+        if (slot >= 0)
             sent += send_run(t->sockets[slot].fd, messages + i, run);
     }
     return sent;

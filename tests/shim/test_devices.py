@@ -64,11 +64,27 @@ def test_a_bound_port_is_named_in_the_error(end):
     port = end.bind(0, 4, 0)
     with pytest.raises(LocalError, match=rf"UDP port {port} .*uplink 1.*{os.strerror(errno.EADDRINUSE)}.*choose another"):
         end.bind(1, 4, port)
-    assert end.bind(0, 4, port) == port  # its own port again: the old socket makes room
+    assert end.bind(0, 4, port) == port  # its own port again
     assert end.bind(0, 6, port) == port
     for wrong in ((256, 4, 0), (0, 5, 0), (0, 4, 65536), (0, 4, -1)):
         with pytest.raises(LocalError, match="bind"):
             end.bind(*wrong)
+
+
+def test_a_refused_bind_leaves_the_old_socket(end):
+    port = end.bind(0, 4, 0)
+    end.start()
+    request = stun.request(b"t" * 12)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        with pytest.raises(LocalError, match="choose another"):
+            end.bind(0, 4, other.getsockname()[1])
+        other.sendto(request, ("127.0.0.1", port))
+        assert len(polled(end, 1)) == 1
+        moved = end.bind(0, 4, 0)
+        assert moved != port
+        other.sendto(request, ("127.0.0.1", moved))
+        assert len(polled(end, 1)) == 1
 
 
 def test_stop_and_start_again(end):

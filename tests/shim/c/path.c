@@ -269,7 +269,7 @@ static void test_threads(void)
         session_change(1, 0, 400 + i, 500 + i, 1, 2);
         CHECK(commit(a));
         if (i % 20 == 0)
-            CHECK(shim_bind(b, 0, 4, (uint16_t)port_b) == port_b);
+            CHECK(shim_bind(b, 0, 4, (uint16_t)port_b) == port_b && shim_bind(b, 1, 4, 0) > 0 && shim_bind(b, 1, 6, 0) > 0);
         shim_poll(a, out, sizeof out);
         shim_poll(b, out, sizeof out);
         usleep(500);
