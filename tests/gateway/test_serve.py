@@ -324,6 +324,23 @@ def test_a_public_url_is_told_from_a_private_one(text, public):
     assert address.parse(text).public() is public
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("http://8.8.8.8", False),
+        ("http://192.0.2.1", False),
+        ("http://gw.example", False),
+        ("https://gw.example", True),
+        ("http://10.1.2.3:8080", True),
+        ("http://[fd00::1]", True),
+        ("http://[2001:db8::1]", False),
+        ("http://localhost:1", True),
+    ],
+)
+def test_where_official_clients_do_not_come_back_is_known(text, found):
+    assert address.parse(text).official_clients_return() is found
+
+
 def test_the_derp_map_names_one_node_as_clients_need_it():
     pin = "ab" * 32
     node = derpmap.derp_map(address.parse("http://192.0.2.1:8080"), 3478, pin)["Regions"]["900"]["Nodes"][0]

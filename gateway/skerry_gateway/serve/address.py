@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from skerry_core.errors import LocalError
 
 _SIOCGIFADDR = 0x8915
+_PRIVATE = [ipaddress.ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")]
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -45,6 +46,16 @@ class Url:
         if self.address is not None:
             return self.address.is_global
         return self.host != "localhost" and "." in self.host and not self.host.endswith((".local", ".localhost", ".internal", ".home.arpa"))
+
+    def official_clients_return(self) -> bool:
+        """Whether official clients that come back soon after a dial find us: over plain HTTP they do only on a private or loopback address
+        (or `localhost`); to anything else they come back by TLS on port 443."""
+        if self.secure or self.host == "localhost":
+            return True
+        address = self.address
+        return address is not None and (
+            address.is_loopback or any(address in network for network in _PRIVATE if network.version == address.version)
+        )
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.authority}"

@@ -31,6 +31,7 @@ from skerry_gateway.store import StateDir
 log = logging.getLogger(__name__)
 HTTP = {"keepalive_timeout": 30.0, "access_log": None, "max_line_size": 8190, "max_field_size": 8190, "lingering_time": 2.0}
 GOODBYE = 0.2
+_CURE = "Give --url https://NAME with --tls-cert and --tls-key, or put a proxy with a certificate in front"
 
 
 def run(options: Options) -> int:
@@ -134,8 +135,12 @@ def _warnings(options: Options, gateway: Gateway) -> list[str]:
     found = [gateway.tls.warning] if gateway.tls.warning else []
     if not gateway.url.secure and gateway.url.public():
         found.append(
-            f"{gateway.url} is plain HTTP on a public address: whoever is on the way can read the console and take over its sessions. "
-            "Nodes' control and traffic are encrypted all the same. Official Tailscale apps come back over https on port 443 only: give "
-            "--url https://NAME with --tls-cert and --tls-key, or put a proxy with a certificate in front"
+            f"{gateway.url} is plain HTTP on a public address: whoever is on the way can read the console and take over its sessions; "
+            f"what nodes say to the gateway and to each other is encrypted all the same. {_CURE}"
+        )
+    if not gateway.url.official_clients_return():
+        found.append(
+            f"official Tailscale clients that lose {gateway.url} come back by https on port 443 only, because it is plain HTTP and no "
+            f"private address; Skerry's nodes do not mind. {_CURE}"
         )
     return found
