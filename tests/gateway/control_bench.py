@@ -180,9 +180,8 @@ class Client:
         """Open the long poll; its stream id."""
         self.maps, self.network = [], NetworkMap()
         body = self.map_body(Stream=True, **fields)
-        opener = zstandard.ZstdDecompressor()
         stream = self.http._next
-        unpack = (lambda data, limit: opener.decompress(data, limit)) if body["Compress"] else None
+        unpack = zstandard.ZstdDecompressor().decompress if body["Compress"] else None
         self.streams[stream] = MapStream(unpack)
         assert self.post("/machine/map", body) == stream
         return stream
