@@ -55,7 +55,7 @@ static void *index_owner(const struct draft *d, uint32_t local)
 static void release_indices(struct draft *d, uint64_t id)
 {
     const struct peer *p = map_get(&d->t->peers, id);
-    for (size_t i = 0; i < d->sessions.size; i++)
+    for (size_t i = 0; d->sessions_drafted && i < d->sessions.size; i++)
         if (d->sessions.entries[i].value == mark(id))
             d->sessions.entries[i].value = GONE;
     if (!p)
@@ -125,11 +125,12 @@ int check_peer(struct draft *d, struct change *c)
 int check_remove(struct draft *d, struct change *c)
 {
     uint64_t id = get64(c->body);
-    for (size_t i = 0; i < d->keys.size; i++)
+    int drafted = map_get(&d->peers, id) != NULL;
+    for (size_t i = 0; drafted && i < d->keys.size; i++)
         if (d->keys.entries[i].value == mark(id))
             d->keys.entries[i].value = GONE;
     const struct peer *p = map_get(&d->t->peers, id);
-    if (p && map_get(&d->peers, id) != GONE && key_owner(d, get64(p->key)) == mark(id))
+    if (p && key_owner(d, get64(p->key)) == mark(id))
         map_put(&d->keys, get64(p->key), GONE);
     release_indices(d, id);
     map_put(&d->peers, id, GONE);
@@ -158,6 +159,7 @@ int check_session(struct draft *d, struct change *c)
     if (!s)
         return draft_fail(d, "change session: libcrypto gave no ChaCha20-Poly1305");
     keep_made(d, s);
+    d->sessions_drafted = 1;
     map_put(&d->sessions, local, mark(get64(c->body)));
     return 1;
 }

@@ -16,6 +16,7 @@ struct change {
 struct draft {
     transport *t;
     struct map peers, keys, sessions; /* by number, key, index: mark() of the peer that has it, or GONE; nothing: as in t */
+    int sessions_drafted; /* some of them are new: a removal has to look for its own */
     void **made;
     size_t made_count, made_used, made_room;
     char *error;
