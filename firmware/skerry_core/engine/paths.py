@@ -4,7 +4,7 @@
     heartbeat    each 3 s to the best path; a pong trusts it for 6.5 s more
     full probe   every candidate that was not asked in the last 5 s, and a call-me-maybe over the relay: when there is no trusted path
                  (5 s apart at first, then rarer), else each 60 s while the best takes more than 5 ms
-    transport    trusted: [best]; no longer trusted: [best, relay]; none: [relay]
+    transport    trusted: [best]; no longer trusted: [best, relay]; none: [relay]; no relay either: where the peer was heard last
     ranking      a pong wins over an untrusted path, else by points: % less latency, loopback 50, link-local 30, private 20, IPv6 +10
 
 Only a pong to our own ping moves a path, and to the address that was asked. A candidate comes from the map, from a call-me-maybe, or was
@@ -74,6 +74,8 @@ class Paths:
             candidate = peer.candidates[where] = Candidate(where)
         candidate.sources |= FROM_PING
         candidate.heard = self._engine.now
+        if not peer.paths:
+            self.update(peer)
         trusted = self.trusted(peer)
         if self.active(peer) and not trusted and (candidate.pinged is None or self._engine.now - candidate.pinged >= SAME_CANDIDATE):
             self._engine.disco.ping(peer, where)
@@ -138,7 +140,7 @@ class Paths:
             peer.round = 0
             return
         self._engine.timers.set(("heartbeat", peer.index), now + HEARTBEAT)
-        if best is not None and now - peer.trusted_until >= DROP_AFTER and best.misses > 2:
+        if best is not None and now - peer.trusted_until >= DROP_AFTER and best.misses > 2 and self.relay(peer) is not None:
             self._lose(peer)
         elif best is not None:
             self._engine.disco.ping(peer, best.path)
@@ -261,9 +263,19 @@ class Paths:
             wanted.append(peer.best.path)
         if relay is not None and not self.trusted(peer):
             wanted.append(relay)
+        if not wanted:
+            wanted = self._last_heard(peer)
         if wanted != peer.paths:
             peer.paths = wanted
             self._engine.apply(("paths", peer.index, wanted))
+
+    def _last_heard(self, peer: "Peer") -> "list[Path]":
+        # without any other way an authenticated message's source is better than silence: what waits there would raise no edge
+        newest = None
+        for candidate in peer.candidates.values():
+            if candidate.heard is not None and (newest is None or candidate.heard > (newest.heard or 0)):
+                newest = candidate
+        return [] if newest is None else [newest.path]
 
     def remove(self, peer: "Peer") -> None:
         """The peer leaves."""
