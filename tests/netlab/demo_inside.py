@@ -35,9 +35,8 @@ def first_direct_ping(viewer: Skerryd, camera: Node) -> tuple[float, float]:
 
     def direct() -> bool:
         viewer.host.run("ping", "-c1", "-W1", camera.address, check=False)
-        state = json.loads(viewer.cli("status", "--json").stdout)
-        peer = next((p for p in state["Peer"].values() if p["DNSName"].split(".")[0] == camera.name), None)
-        return bool(peer and peer["CurAddr"])
+        peer = next((p for p in viewer.own_status()["peers"] if p["name"] == camera.name), None)
+        return bool(peer and peer["path"]["kind"] == "direct")
 
     until("a direct path", direct, 30, 0.05)
     done = viewer.host.run("ping", "-c1", "-W2", camera.address)
@@ -78,8 +77,7 @@ def build(lab: Lab, folder: Path, official: bool) -> None:
 
 
 def node_address(node: Skerryd | Tailscaled) -> str:
-    status = node.cli("status", "--json") if isinstance(node, Skerryd) else node.official("status", "--json")
-    return next(a for a in json.loads(status.stdout)["TailscaleIPs"] if ":" not in a)
+    return node.own_address() if isinstance(node, Skerryd) else node.address
 
 
 def end_with_the_outer_half() -> None:

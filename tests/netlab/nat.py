@@ -24,6 +24,11 @@ table ip filter {{
     type filter hook forward priority filter; policy accept;
     iifname wan ct state invalid,new drop
   }}
+  # as home routers do; it also keeps a stranger's datagram from leaving a conntrack entry that would take the port from a mapping
+  chain input {{
+    type filter hook input priority filter; policy accept;
+    iifname wan ct state invalid,new drop
+  }}
 }}
 """
 

@@ -186,8 +186,11 @@ class Skerryd(Node):
 
     def own_address(self) -> str:
         """Our IPv4 address, asked of our own command line (the official one may not be built)."""
-        addresses = json.loads(self.cli("status", "--json").stdout)["TailscaleIPs"]
+        addresses = self.own_status()["self"]["addresses"]
         return next(a for a in addresses if ":" not in a)
+
+    def own_status(self) -> dict[str, Any]:
+        return json.loads(self.cli("status", "--json").stdout)
 
     def up(self, url: str, key: str | None = None, *options: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         login = ["--key", key] if key else []
