@@ -405,6 +405,7 @@ def test_live_tells_what_the_pages_show(tmp_path):
     [
         ([], "There are no nodes yet."),
         (["online"], "The only node is online."),
+        (["online"] * 2, "Both nodes are online."),
         (["online"] * 3, "All 3 nodes are online."),
         (["online", "offline", "waiting", "expired"], "1 of 4 nodes online, 1 waiting for approval, 1 expired."),
     ],

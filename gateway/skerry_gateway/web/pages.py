@@ -39,7 +39,7 @@ def sentence(nodes: list[dict[str, Any]]) -> str:
         return "There are no nodes yet."
     count = {state: sum(node["state"] == state for node in nodes) for state in ("online", "waiting", "expired", "offline")}
     if count["online"] == len(nodes):
-        return "The only node is online." if len(nodes) == 1 else f"All {len(nodes)} nodes are online."
+        return {1: "The only node is online.", 2: "Both nodes are online."}.get(len(nodes), f"All {len(nodes)} nodes are online.")
     words = [f"{count['online']} of {len(nodes)} nodes online"]
     words += [f"{count[state]} {word}" for state, word in (("waiting", "waiting for approval"), ("expired", "expired")) if count[state]]
     return ", ".join(words) + "."
