@@ -3,6 +3,7 @@
 #include "aead.h"
 
 #include <limits.h>
+#include <openssl/err.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -27,20 +28,23 @@ EVP_CIPHER_CTX *aead_new(const uint8_t *key, int seal)
     return NULL;
 }
 
+/* What goes wrong here must not stay in the thread's error queue: Python's ssl would take it for its own. */
+static int failed(int result)
+{
+    ERR_clear_error();
+    return result;
+}
+
 int aead_seal(EVP_CIPHER_CTX *ctx, uint8_t *out, const uint8_t *nonce12, const uint8_t *in, size_t len, const uint8_t *ad, size_t ad_len)
 {
     int n = 0;
     if (len > INT_MAX - AEAD_TAG || ad_len > INT_MAX)
         return -1;
-    if (EVP_EncryptInit_ex2(ctx, NULL, NULL, nonce12, NULL) != 1)
-        return -1;
-    if (ad_len && EVP_EncryptUpdate(ctx, NULL, &n, ad, (int)ad_len) != 1)
-        return -1;
-    if (len && EVP_EncryptUpdate(ctx, out, &n, in, (int)len) != 1)
-        return -1;
-    if (EVP_EncryptFinal_ex(ctx, out + len, &n) != 1)
-        return -1;
-    return EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, AEAD_TAG, out + len) == 1 ? 1 : -1;
+    int ok = EVP_EncryptInit_ex2(ctx, NULL, NULL, nonce12, NULL) == 1 &&
+             (!ad_len || EVP_EncryptUpdate(ctx, NULL, &n, ad, (int)ad_len) == 1) &&
+             (!len || EVP_EncryptUpdate(ctx, out, &n, in, (int)len) == 1) && EVP_EncryptFinal_ex(ctx, out + len, &n) == 1 &&
+             EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, AEAD_TAG, out + len) == 1;
+    return ok ? 1 : failed(-1);
 }
 
 int aead_open(EVP_CIPHER_CTX *ctx, uint8_t *out, const uint8_t *nonce12, const uint8_t *in, size_t len, const uint8_t *ad, size_t ad_len)
@@ -53,15 +57,13 @@ int aead_open(EVP_CIPHER_CTX *ctx, uint8_t *out, const uint8_t *nonce12, const u
         return -1;
     len -= AEAD_TAG;
     memcpy(tag, in + len, AEAD_TAG);
-    if (EVP_DecryptInit_ex2(ctx, NULL, NULL, nonce12, NULL) != 1)
-        return -1;
-    if (EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, AEAD_TAG, tag) != 1)
-        return -1;
-    if (ad_len && EVP_DecryptUpdate(ctx, NULL, &n, ad, (int)ad_len) != 1)
-        return -1;
-    if (len && EVP_DecryptUpdate(ctx, out, &n, in, (int)len) != 1)
-        return -1;
-    return EVP_DecryptFinal_ex(ctx, none, &n) == 1 ? 1 : 0;
+    int ok = EVP_DecryptInit_ex2(ctx, NULL, NULL, nonce12, NULL) == 1 &&
+             EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, AEAD_TAG, tag) == 1 &&
+             (!ad_len || EVP_DecryptUpdate(ctx, NULL, &n, ad, (int)ad_len) == 1) &&
+             (!len || EVP_DecryptUpdate(ctx, out, &n, in, (int)len) == 1);
+    if (!ok)
+        return failed(-1);
+    return EVP_DecryptFinal_ex(ctx, none, &n) == 1 ? 1 : failed(0);
 }
 
 int shim_seal(uint8_t *out, const uint8_t *key, const uint8_t *nonce12, const uint8_t *in, size_t len, const uint8_t *ad, size_t ad_len)

@@ -3,6 +3,7 @@
 #include "blake.h"
 
 #include <openssl/core_names.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
 #include <pthread.h>
@@ -20,6 +21,14 @@ static void fetch(void)
     keyed = EVP_MAC_fetch(NULL, "BLAKE2SMAC", NULL);
 }
 
+/* What goes wrong must not stay in the thread's error queue: Python's ssl would take it for its own. */
+static int settled(int ok)
+{
+    if (!ok)
+        ERR_clear_error();
+    return ok ? 1 : -1;
+}
+
 int blake2s_pair(uint8_t *out, const void *a, size_t a_len, const void *b, size_t b_len)
 {
     pthread_once(&once, fetch);
@@ -27,7 +36,7 @@ int blake2s_pair(uint8_t *out, const void *a, size_t a_len, const void *b, size_
     int ok = ctx && EVP_DigestInit_ex2(ctx, digest, NULL) == 1 && EVP_DigestUpdate(ctx, a, a_len) == 1 &&
              EVP_DigestUpdate(ctx, b, b_len) == 1 && EVP_DigestFinal_ex(ctx, out, NULL) == 1;
     EVP_MD_CTX_free(ctx);
-    return ok ? 1 : -1;
+    return settled(ok);
 }
 
 static int keyed_blake2s(uint8_t *out, size_t size, const uint8_t *key, size_t key_len, const uint8_t *in, size_t len)
@@ -39,7 +48,7 @@ static int keyed_blake2s(uint8_t *out, size_t size, const uint8_t *key, size_t k
     int ok = ctx && EVP_MAC_init(ctx, key, key_len, params) == 1 && EVP_MAC_update(ctx, in, len) == 1 &&
              EVP_MAC_final(ctx, out, &written, size) == 1 && written == size;
     EVP_MAC_CTX_free(ctx);
-    return ok ? 1 : -1;
+    return settled(ok);
 }
 
 int shim_blake2s(uint8_t *out, size_t size, const uint8_t *key, size_t key_len, const uint8_t *in, size_t len)

@@ -4,6 +4,7 @@
  * Strict Ed25519: S < L, both points in canonical encoding (y < 2^255-19, no "-0") and not of small order; cofactorless like RFC 8032's short form.
  * Nothing is signed here. */
 #include <openssl/core_names.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
 #include <string.h>
@@ -11,13 +12,21 @@
 #include "salsa.h"
 #include "shim.h"
 
+/* What goes wrong must not stay in the thread's error queue: Python's ssl would take it for its own. */
+static int settled(int result)
+{
+    if (result != 1)
+        ERR_clear_error();
+    return result;
+}
+
 int shim_x25519_public(uint8_t *public_key, const uint8_t *private_key)
 {
     size_t len = 32;
     EVP_PKEY *own = EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, NULL, private_key, 32);
     int result = own && EVP_PKEY_get_raw_public_key(own, public_key, &len) == 1 ? 1 : -1;
     EVP_PKEY_free(own);
-    return result;
+    return settled(result);
 }
 
 static int is_zero(const uint8_t *p, size_t len)
@@ -42,7 +51,7 @@ int shim_x25519(uint8_t *shared, const uint8_t *private_key, const uint8_t *publ
     EVP_PKEY_CTX_free(ctx);
     EVP_PKEY_free(own);
     EVP_PKEY_free(other);
-    return result;
+    return settled(result);
 }
 
 int shim_box_key(uint8_t *box_key, const uint8_t *private_key, const uint8_t *public_key)
@@ -59,7 +68,7 @@ int shim_box_key(uint8_t *box_key, const uint8_t *private_key, const uint8_t *pu
 static int poly1305(uint8_t tag[16], const uint8_t key[32], const uint8_t *in, size_t len)
 {
     size_t size = 0;
-    return EVP_Q_mac(NULL, "POLY1305", NULL, NULL, NULL, key, 32, in, len, tag, 16, &size) && size == 16 ? 1 : -1;
+    return EVP_Q_mac(NULL, "POLY1305", NULL, NULL, NULL, key, 32, in, len, tag, 16, &size) && size == 16 ? 1 : settled(-1);
 }
 
 int shim_box_seal(uint8_t *out, const uint8_t *box_key, const uint8_t *nonce24, const uint8_t *in, size_t len)
@@ -142,5 +151,5 @@ int shim_ed25519_verify(const uint8_t *public_key, const uint8_t *signature, con
         result = EVP_DigestVerify(ctx, signature, 64, message, len) == 1;
     EVP_MD_CTX_free(ctx);
     EVP_PKEY_free(key);
-    return result;
+    return settled(result);
 }

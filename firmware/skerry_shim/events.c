@@ -28,7 +28,7 @@ static int is_bounded(const struct record *r)
     return r->head.kind == EVENT_DATAGRAM || r->head.kind == EVENT_FRAME;
 }
 
-static void raise(transport *t, struct record *r)
+static void push_event(transport *t, struct record *r)
 {
     static const uint64_t one = 1;
     if (!r) {
@@ -71,17 +71,17 @@ void raise_datagram(transport *t, const struct path *path, const uint8_t *data, 
     struct record *r = event(EVENT_DATAGRAM, 0, 0, data, len);
     if (r)
         r->head.path = *path;
-    raise(t, r);
+    push_event(t, r);
 }
 
 void raise_frame(transport *t, uint32_t region, uint8_t type, const uint8_t *data, size_t len)
 {
-    raise(t, event(EVENT_FRAME, type, region, data, len));
+    push_event(t, event(EVENT_FRAME, type, region, data, len));
 }
 
 void raise_bad_relay(transport *t, uint32_t region, const char *text)
 {
-    raise(t, event(EVENT_BAD_RELAY, 0, region, text, strlen(text)));
+    push_event(t, event(EVENT_BAD_RELAY, 0, region, text, strlen(text)));
 }
 
 void raise_edge(transport *t, const struct peer *p, uint8_t what)
@@ -89,12 +89,12 @@ void raise_edge(transport *t, const struct peer *p, uint8_t what)
     struct record *r = event(EVENT_EDGE, what, 0, NULL, 0);
     if (r)
         r->head.peer = p->id;
-    raise(t, r);
+    push_event(t, r);
 }
 
 void raise_relay_out(transport *t, uint32_t region)
 {
-    raise(t, event(EVENT_RELAY_OUT, 0, region, NULL, 0));
+    push_event(t, event(EVENT_RELAY_OUT, 0, region, NULL, 0));
 }
 
 void events_forget_peer(transport *t, uint64_t peer)
