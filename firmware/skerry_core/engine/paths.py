@@ -11,7 +11,7 @@ Only a pong to our own ping moves a path, and to the address that was asked. A c
 heard; the latter is kept for 45 s of silence. Paths through UDP relays (vni > 0) are ranked below direct ones; nothing makes them yet.
 """
 
-from skerry_core import ip, path
+from skerry_core import path
 from skerry_core.engine.peer import Candidate
 
 TYPE_CHECKING = False
@@ -302,23 +302,25 @@ def _bonus(candidate: Candidate) -> int:
 
 def ip_kind(address: bytes) -> str:
     """none, loopback, link-local, private, multicast or global."""
+    first = address[0]
     if len(address) == 4:
-        for prefix, bits, kind in _KINDS4:
-            if ip.contains((prefix, bits), address):
-                return kind
-        return "global"
-    for prefix, bits, kind in _KINDS6:
-        if ip.contains((prefix, bits), address):
-            return kind
-    return "global"
+        if first in _KINDS4:
+            return _KINDS4[first]
+        if first >= 224:
+            return "multicast"
+        second = address[1]
+        if (first == 172 and second >> 4 == 1) or (first == 192 and second == 168):
+            return "private"
+        return "link-local" if first == 169 and second == 254 else "global"
+    if first == 0 and address[:10] == bytes(10):
+        if address[10:] == b"\0\0\0\0\0\1":
+            return "loopback"
+        return "none" if address[10:12] == b"\xff\xff" or address[10:] == bytes(6) else "global"
+    if first & 0xFE == 0xFC:
+        return "private"
+    if first == 0xFE and address[1] >> 6 == 2:
+        return "link-local"
+    return "multicast" if first == 0xFF else "global"
 
 
-_KINDS4 = (
-    (b"\x00\x00\x00\x00", 8, "none"), (b"\x7f\x00\x00\x00", 8, "loopback"), (b"\xa9\xfe\x00\x00", 16, "link-local"),
-    (b"\x0a\x00\x00\x00", 8, "private"), (b"\xac\x10\x00\x00", 12, "private"), (b"\xc0\xa8\x00\x00", 16, "private"),
-    (b"\xe0\x00\x00\x00", 3, "multicast"),
-)  # fmt: skip
-_KINDS6 = (
-    (bytes(16), 128, "none"), (bytes(15) + b"\x01", 128, "loopback"), (b"\xfe\x80" + bytes(14), 10, "link-local"),
-    (b"\xfc" + bytes(15), 7, "private"), (b"\xff" + bytes(15), 8, "multicast"), (bytes(10) + b"\xff\xff" + bytes(4), 96, "none"),
-)  # fmt: skip
+_KINDS4 = {0: "none", 127: "loopback", 10: "private"}

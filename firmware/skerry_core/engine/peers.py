@@ -35,6 +35,7 @@ class Peers:
         self._count = 0
         self._owners: dict[Prefix, int] = {}
         self._filter: bytes | None = b"?"
+        self._rules: Any = None  # what the filter was compiled from
         self._interface: Any = None
         self._own: Any = None
 
@@ -163,7 +164,11 @@ class Peers:
     def sync_filter(self) -> None:
         """The packet filter."""
         rules = self._engine.netmap.packet_filter()
-        compiled = filter.compile(rules, self._capabilities(rules))
+        wanted = (rules, self._capabilities(rules))
+        if wanted == self._rules:  # most deltas change peers alone, and compiling is most of such a delta's work
+            return
+        self._rules = wanted
+        compiled = filter.compile(rules, wanted[1])
         if compiled != self._filter:
             self._filter = compiled
             self._engine.apply(("filter", compiled))
@@ -198,7 +203,7 @@ class Peers:
         self._engine.own_addresses = []
         self._engine.apply(("addresses", []))
         self._engine.apply(("local-routes", []))
-        self._filter = None
+        self._filter = self._rules = None
         self._engine.apply(("filter", None))
 
     # questions
