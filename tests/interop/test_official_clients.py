@@ -61,7 +61,7 @@ def test_join_by_sign_in_link(lab: Lab, gateway: Gateway) -> None:
     url = str(until("the client shows the link", lambda: red.status().get("AuthURL"), 30))
     assert url.startswith(gateway.url + "/")
 
-    link = gateway.cli("users", "link", "owner")["link"]
+    link = gateway.cli("users", "link", "owner")["url"]
     sign_in_and_approve(gateway, link, url)
     up.join(60)
     assert not up.is_alive()
@@ -75,13 +75,13 @@ def sign_in_and_approve(gateway: Gateway, link: str, approval: str) -> None:
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
     for address in (link, approval):
         page = browser.open(address, timeout=10).read().decode()
-        form = re.search(r'<form[^>]*method="post"[^>]*action="([^"]*)"', page)
+        form = next((f for f in re.findall(r"<form.*?</form>", page, re.S) if 'class="main"' in f), None)
         assert form, page
-        inputs = dict(re.findall(r'<input[^>]*type="hidden"[^>]*name="([^"]*)"[^>]*value="([^"]*)"', page))
-        action = form.group(1) or address
-        target = action if action.startswith("http") else gateway.url + action
-        body = urllib.parse.urlencode(inputs).encode()
-        browser.open(urllib.request.Request(target, body, {"Origin": gateway.url}), timeout=10)
+        button = re.search(r'<button class="main"(?: name="([^"]*)" value="([^"]*)")?', form)
+        action = re.search(r'<form[^>]*action="([^"]*)"', form)
+        fields = {button[1]: button[2]} if button and button[1] else {}
+        target = urllib.parse.urljoin(address, action[1] if action else "")
+        browser.open(urllib.request.Request(target, urllib.parse.urlencode(fields).encode(), {"Origin": gateway.url}), timeout=10)
 
 
 def test_relayed_when_udp_is_blocked(lab: Lab, gateway: Gateway) -> None:

@@ -70,7 +70,7 @@ def build(lab: Lab, folder: Path, official: bool) -> None:
     done = viewer.host.run(python, str(ROOT / "tests/netlab/transfer.py"), "rate", camera_address, "9000", "3")
     rate = json.loads(done.stdout)
     tell(result=f"throughput camera-1 -> desk: {rate['bytes'] * 8 / rate['seconds'] / 1e6:.0f} Mbit/s of TCP through the tunnel")
-    link = str(gateway.cli("users", "link", "owner")["link"])
+    link = str(gateway.cli("users", "link", "owner")["url"])
     page(viewer.host, folder, "camera", camera_address, 8000)
     page(gateway.host, folder, "console", gateway.host.address, gateway.port, "/" + link.split("/", 3)[3])
     tell(ready=True)
@@ -82,7 +82,8 @@ def node_address(node: Skerryd | Tailscaled) -> str:
 
 def end_with_the_outer_half() -> None:
     """Standard input closes when the outer half ends, however it ends; this is process 1, so everything in here ends with it."""
-    sys.stdin.buffer.read()
+    while os.read(0, 1):
+        pass
     os._exit(0)
 
 

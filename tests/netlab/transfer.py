@@ -81,9 +81,21 @@ def serve(address: str, port: int) -> None:
                     print(f"transfer: {error}", file=sys.stderr)
 
 
+def connect(address: str, port: int) -> socket.socket:
+    """A connection; a server that is about to listen is given five seconds."""
+    end = time.monotonic() + 5
+    while True:
+        try:
+            return socket.create_connection((address, port), timeout=60)
+        except ConnectionRefusedError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+
+
 def request(verb: str, address: str, port: int, total: int) -> dict[str, object]:
     start = time.monotonic()
-    with socket.create_connection((address, port), timeout=60) as connection:
+    with connect(address, port) as connection:
         connection.sendall(f"{verb} {total}\n".encode())
         ours = receive(connection, total) if verb == "get" else send(connection, total)
         theirs = line(connection)
