@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .node import Answer, Node
 
 VERSION = "0.1.0"
+REFUSED = "refused the registration"  # the engine's words for what only another command helps against
 SETTINGS = ("hostname", "routes", "accept_routes")
 
 
@@ -122,6 +123,9 @@ class Membership:
             self._log.say(f"to admit this node, open {event[1]}")
         elif kind == "error":
             self.last_error = event[1]
+            if REFUSED in event[1] and "key" in self.prefs.values:
+                self.prefs.used_key()  # the engine goes on with it; after a restart nobody does
+                self.node.save()
         elif kind == "path" and self._log.verbose:
             self._log.debug(f"path to {event[1].hex()[:8]}: {event[2]} ({event[3]})")
 

@@ -113,15 +113,14 @@ class Tables:
 
     def set_link(self, index: int, up: bool, mtu: int) -> None:
         """Set the MTU and bring the link up or down. No link-local address is made up for it: nobody could answer there."""
-        header = struct.pack("=BxHiII", 0, 0, index, IFF_UP if up else 0, IFF_UP)
-        inet6 = attribute(IFLA_INET6_ADDR_GEN_MODE, b"\1")
-        change = header + attribute(IFLA_MTU, struct.pack("=I", mtu))
-        try:
-            self._request(NEWLINK, ACK, change + attribute(IFLA_AF_SPEC, attribute(socket.AF_INET6, inet6)))
+        inet6 = attribute(IFLA_AF_SPEC, attribute(socket.AF_INET6, attribute(IFLA_INET6_ADDR_GEN_MODE, b"\1")))
+        try:  # before it goes up: in one message the flags come first
+            self._request(NEWLINK, ACK, struct.pack("=BxHiII", 0, 0, index, 0, 0) + inet6)
         except OSError as error:
-            if error.errno not in (errno.EAFNOSUPPORT, errno.EINVAL, errno.EOPNOTSUPP):
+            if error.errno not in (errno.EAFNOSUPPORT, errno.EINVAL, errno.EOPNOTSUPP):  # a kernel without IPv6
                 raise
-            self._request(NEWLINK, ACK, change)  # a kernel without IPv6
+        header = struct.pack("=BxHiII", 0, 0, index, IFF_UP if up else 0, IFF_UP)
+        self._request(NEWLINK, ACK, header + attribute(IFLA_MTU, struct.pack("=I", mtu)))
 
     def add_address(self, index: int, prefix: "Prefix") -> None:
         """Add an address; one that is there already is fine."""

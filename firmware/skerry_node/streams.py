@@ -52,10 +52,9 @@ class Stream:
         self.region: int | None = None
         self.pull = False  # the transport has frames for it
 
-    def where(self) -> str:
-        """`host:port` for people."""
-        host = self.request["host"]
-        return f"[{host}]:{self.request['port']}" if ":" in host else f"{host}:{self.request['port']}"
+    def failure(self, host: str, reason: str) -> str:
+        """One attempt that failed; the address is told where the host is a name."""
+        return reason if host == self.request["host"] else f"{host}: {reason}"
 
 
 class Streams:
@@ -175,7 +174,7 @@ class Streams:
             code = attempt.connect_ex((host, port))
             if code and code not in PENDING:
                 attempt.close()
-                stream.failures.append(f"{host}: {os.strerror(code)}")
+                stream.failures.append(stream.failure(host, os.strerror(code)))
                 continue
             stream.attempts[attempt] = host
             self._selector.register(attempt, selectors.EVENT_WRITE, lambda _mask, s=stream, a=attempt: self._connected(s, a))
@@ -190,7 +189,7 @@ class Streams:
         code = attempt.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             attempt.close()
-            stream.failures.append(f"{host}: {os.strerror(code)}")
+            stream.failures.append(stream.failure(host, os.strerror(code)))
             self._attempt(stream)
             return
         self._forget_attempts(stream)
@@ -295,7 +294,7 @@ class Streams:
     def _fail(self, stream: Stream, reason: str) -> None:
         if self._streams.get(stream.number) is stream:
             self._drop(stream)
-            self.events.append(("stream", stream.number, "closed", f"{stream.where()}: {reason}"))
+            self.events.append(("stream", stream.number, "closed", reason))
 
     def _forget_attempts(self, stream: Stream) -> None:
         for attempt in stream.attempts:
@@ -316,5 +315,5 @@ class Streams:
 
 
 def _tried(stream: Stream) -> str:
-    tried = stream.failures + [f"{host}: silent" for host in stream.attempts.values()]
+    tried = stream.failures + [stream.failure(host, "silent") for host in stream.attempts.values()]
     return f" ({'; '.join(tried)})" if tried else ""

@@ -91,6 +91,11 @@ def test_request_in_single_bytes_with_a_body(rig):
     assert (request.path, request.query, request.document()) == ("/a b", {"x": "1/2", "y": "z z"}, {"a": 1})
 
 
+def test_body_in_chunks(rig):
+    assert b" 200 " in rig.ask(b"PATCH /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{" + b'"a\r\n4\r\n":1}\r\n0\r\n\r\n')
+    assert rig.seen[0].document() == {"a": 1}
+
+
 @pytest.mark.parametrize("line", [b"Origin: http://evil", b"Referer: http://evil/x", b"Sec-Fetch-Site: cross-site"])
 def test_browsers_are_refused(rig, line):
     assert b" 403 " in rig.ask(GET[:-2] + line + b"\r\n\r\n") and rig.seen == []
@@ -108,7 +113,9 @@ def test_other_hosts_are_refused(rig, host):
         (b"GET / HTTP/9\r\n\r\n", b" 400 "),
         (b"POST / HTTP/1.1\r\nContent-Length: 70000\r\n\r\n", b" 413 "),
         (b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", b" 400 "),
-        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", b" 400 "),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n", b" 400 "),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nfffff\r\n", b" 400 "),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", b" 400 "),
         (b"GET / HTTP/1.1\r\nX: " + b"a" * 20000 + b"\r\n\r\n", b" 400 "),
     ],
 )
@@ -132,6 +139,13 @@ def test_refusals_and_errors_of_the_handler_become_answers(rig):
     assert b" 409 " in (answer := rig.ask(GET)) and b"that cannot be" in answer
 
 
+def test_a_fault_in_a_verb_is_told_and_survived(rig, capsys):
+    rig.answer = KeyError("planted")
+    assert b" 500 " in rig.ask(GET) and "planted" in capsys.readouterr().err
+    rig.answer = {}
+    assert b" 200 " in rig.ask(GET)
+
+
 def test_later_answers_when_done(rig):
     rig.answer = later = Later()
     with rig.open(GET) as sock:
@@ -140,6 +154,12 @@ def test_later_answers_when_done(rig):
         later.done(200, {"late": 1})
         assert b'{"late": 1}' in rig.read(sock)
     later.done(200, {"twice": 1})
+
+
+def test_later_that_is_done_at_once(rig):
+    rig.answer = later = Later()
+    later.done(409, {"error": "no"})
+    assert b" 409 " in (answer := rig.ask(GET)) and b'"no"' in answer
 
 
 def test_later_is_given_up(rig):

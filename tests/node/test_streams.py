@@ -142,7 +142,7 @@ def test_plain_stream_opens_carries_and_closes(rig, listener):
     rig.until(lambda: sum(len(e[3]) for e in rig.seen if e[2] == "data") == 200_000)
     far.close()
     rig.until(lambda: rig.kinds()[-1] == "closed")
-    assert f"127.0.0.1:{port_of(listener)}: the other end closed" in rig.closed()
+    assert rig.closed() == "the other end closed the connection"
     rig.streams.write(1, b"late")
     rig.streams.close(1)
 
@@ -188,7 +188,7 @@ def test_refused_connection_says_who_and_why(rig, listener):
     listener.close()
     rig.connect(port)
     rig.until(rig.closed)
-    assert rig.closed() == f"127.0.0.1:{port}: cannot connect (127.0.0.1: Connection refused)"
+    assert rig.closed() == "cannot connect (Connection refused)"
 
 
 def test_second_address_is_tried_when_the_first_refuses(rig, listener):

@@ -38,9 +38,10 @@ def up(engine: "Engine", token: "Any", arguments: "Arguments") -> None:
     if engine.control.gateway is None:
         raise LocalError("no gateway is known: give its address, for example up --gateway https://gateway.example.com")
     control = engine.control
-    if key:
+    if key or "refused the registration" in control.error:  # a key that was refused is not tried for ever
         control.registration.auth_key = key
     if engine.running and (not engine.logged_in or engine.life.expired()):
+        control.error = ""  # asked again, so what is wrong is told again
         control.registration.auth_url = ""
         control.confirmed = False
         control.again()

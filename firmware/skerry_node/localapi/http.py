@@ -1,6 +1,6 @@
 """One HTTP/1.1 request on the local socket (RFC 9112), and the answer to it. One request a connection: the socket is near.
 
-A body needs a Content-Length of at most BODY bytes. What a browser would send (Origin, Referer, Sec-Fetch-*) is
+A body has at most BODY bytes. What a browser would send (Origin, Referer, Sec-Fetch-*) is
 refused with 403, and so is a Host that is not ours: a web page that reaches this socket through some proxy must not
 get past it. The head's syntax is `skerry_core.http1`'s.
 """
@@ -8,7 +8,7 @@ get past it. The head's syntax is `skerry_core.http1`'s.
 import json
 
 from skerry_core.errors import PeerError
-from skerry_core.http1 import RequestHeadParser
+from skerry_core.http1 import BodyParser, RequestHeadParser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,8 +70,7 @@ class RequestParser:
     def __init__(self) -> None:
         self._head = RequestHeadParser()
         self._found: tuple[str, str] | None = None
-        self._body = b""
-        self._length = 0
+        self._body: BodyParser | None = None
 
     def feed(self, data: bytes) -> "Request | None":
         """Take any cut of bytes."""
@@ -82,11 +81,12 @@ class RequestParser:
             method, target, headers, data = head
             check(headers)
             self._found = (method, target)
-            self._length = content_length(headers)
-        self._body += data
-        if len(self._body) < self._length:
-            return None
-        return Request(*self._found, self._body[: self._length])
+            if has_body(headers):
+                self._body = BodyParser(headers, BODY)
+        if self._body is None:
+            return Request(*self._found, b"")
+        done = self._body.feed(data)
+        return None if done is None else Request(*self._found, done[0])
 
 
 def check(headers: "dict[str, str]") -> None:
@@ -98,16 +98,12 @@ def check(headers: "dict[str, str]") -> None:
         raise Refusal(403, "the Host header names another host: expected local-tailscaled.sock")
 
 
-def content_length(headers: "dict[str, str]") -> int:
-    """The length of the body, bounded."""
-    if "transfer-encoding" in headers:
-        raise Refusal(400, "send a body with Content-Length, not in chunks")
-    text = headers.get("content-length", "0")
-    if not (text.isascii() and text.isdigit()) or len(text) > 9:
-        raise PeerError("Content-Length is not a number")
-    if int(text) > BODY:
-        raise Refusal(413, f"a body of {int(text)} bytes: at most {BODY}")
-    return int(text)
+def has_body(headers: "dict[str, str]") -> bool:
+    """Whether a body follows; too long a one is refused here, before it is read."""
+    length = headers.get("content-length", "0")
+    if length.isascii() and length.isdigit() and len(length) < 10 and int(length) > BODY:
+        raise Refusal(413, f"a body of {int(length)} bytes: at most {BODY}")
+    return "transfer-encoding" in headers or length != "0"
 
 
 def unquote(text: str) -> str:

@@ -1,7 +1,7 @@
 """The verbs of the local API: one table of (method, path) -> (who may, what).
 
 ```
-GET   status whois?addr= prefs derpmap watch-ipn-bus?mask=          READ    as Tailscale's LocalAPI
+GET   status whois?addr= prefs derpmap serve-config watch-ipn-bus   READ    as Tailscale's LocalAPI
 POST  ping?ip=&type= check-prefs                                    READ
 PATCH prefs   POST start login-interactive logout                   WRITE
 GET   skerry/status skerry/why?peer= skerry/watch                   READ    ours
@@ -15,6 +15,7 @@ environment from its caller; pre-auth keys are taken and never given back.
 import json
 import os
 
+from ..membership import REFUSED
 from . import snapshot, tailscale
 from .http import Refusal, Request
 from .server import Feed, Later
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 BASE = "/localapi/v0/"
 READ, WRITE = "read", "write"
-REFUSED = "refused the registration"  # the engine's words for what only another command helps against
 
 
 class Api:
@@ -46,6 +46,7 @@ class Api:
             ("PATCH", "prefs"): (WRITE, self._edit_prefs),
             ("POST", "check-prefs"): (READ, self._check_prefs),
             ("GET", "derpmap"): (READ, self._derp_map),
+            ("GET", "serve-config"): (READ, lambda _request: {}),  # the stock CLI asks with each status: nothing is served
             ("GET", "watch-ipn-bus"): (READ, self._watch_bus),
             ("POST", "ping"): (READ, self._ping),
             ("POST", "start"): (WRITE, self._start),
@@ -55,7 +56,7 @@ class Api:
             ("GET", "skerry/why"): (READ, self._why),
             ("GET", "skerry/watch"): (READ, self._watch),
             ("POST", "skerry/ping"): (READ, self._our_ping),
-            ("POST", "skerry/netcheck"): (READ, lambda _request: self._command("netcheck", {})),
+            ("POST", "skerry/netcheck"): (READ, self._netcheck),
             ("POST", "skerry/up"): (WRITE, self._up),
             ("POST", "skerry/down"): (WRITE, lambda _request: self._answered(node.membership.down)),
             ("POST", "skerry/logout"): (WRITE, lambda _request: self._answered(node.membership.logout)),
@@ -106,6 +107,11 @@ class Api:
             return {**head, "latency_ms": result["latency_ms"], "direct": result["path"] == "direct", "via": result["text"]}
 
         return self._command("ping", {"ip": head["ip"]}, shape)
+
+    def _netcheck(self, _request: Request) -> Later:
+        if not self._node.engine.running:
+            raise Refusal(409, "this node is down, so it knows no relay to measure against: skerry up")
+        return self._command("netcheck", {})
 
     def _watch(self, _request: Request) -> Feed:
         shown = self._shown()
@@ -168,7 +174,8 @@ class Api:
         return {"Error": ""}
 
     def _derp_map(self, _request: Request) -> "dict[str, Any]":
-        return {"Regions": {}, **(self._node.engine.netmap.derp_map or {})}
+        known = self._node.engine.netmap.derp_map
+        return {"Regions": {}, **(known.document if known is not None else {})}
 
     def _ping(self, request: Request) -> "Any":
         address, kind = request.query.get("ip", ""), request.query.get("type", "disco")
@@ -226,11 +233,9 @@ class Api:
                 feed.line(line(shown))
         if self._bus and event[0] in ("state", "auth-url"):
             self._tell_bus()
-        elif self._bus and event[0] == "error":
+        elif self._bus and event[0] == "error" and REFUSED in event[1]:
             for feed in self._bus:
-                feed.line(
-                    line({"Version": tailscale.VERSION, "ErrMessage": event[1]} if REFUSED in event[1] else {"Version": tailscale.VERSION})
-                )
+                feed.line(line({"Version": tailscale.VERSION, "ErrMessage": event[1]}))
 
 
 def ours(event: "tuple[Any, ...]") -> "dict[str, Any] | None":

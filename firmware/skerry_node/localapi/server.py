@@ -33,12 +33,20 @@ class Later:
 
     def __init__(self, within: int = 60_000) -> None:
         self.within = within
-        self.connection: Connection | None = None
+        self._connection: Connection | None = None
+        self._answer: bytes | None = None
 
     def done(self, status: int, body: "Any") -> None:
         """Answer now; nothing happens when the caller has gone."""
-        if self.connection is not None:
-            self.connection.finish(response(status, body))
+        self._answer = response(status, body)
+        if self._connection is not None:
+            self._connection.finish(self._answer)
+
+    def attach(self, connection: "Connection") -> None:
+        """The server's: who waits for it. It may be done already."""
+        self._connection = connection
+        if self._answer is not None:
+            connection.finish(self._answer)
 
 
 class Feed:
@@ -107,13 +115,18 @@ class Connection:
             self.finish(response(400, {"error": str(error)}))
         except LocalError as error:
             self.finish(response(409, {"error": str(error)}))
+        except Exception:  # one bad answer must not take the tunnel down with it
+            import traceback
+
+            traceback.print_exc()
+            self.finish(response(500, {"error": "skerryd failed in answering; its log has the details"}))
         else:
             self._answer(answer)
 
     def _answer(self, answer: "Any") -> None:
         if isinstance(answer, Later):
-            answer.connection = self
             self.deadline = self._server.now + answer.within
+            answer.attach(self)
         elif isinstance(answer, Feed):
             answer.connection, self.feed, self.deadline = self, answer, None
             self.send(head(200, "application/json") + answer.first)
@@ -123,7 +136,7 @@ class Connection:
     def send(self, data: bytes) -> None:
         """Queue and send what the socket takes."""
         if self.socket.fileno() < 0:
-            return
+            return  # hung up meanwhile
         self._out += data
         try:
             while self._out:

@@ -5,6 +5,7 @@ version state wanted gateway connected from_saved_map auth_url error health[] tu
 self   {id stable_id key name dns_name hostname os user tags[] addresses[] allowed_ips[] online ... endpoints[] relay}
 peers  [the same, and path {kind "direct" | "relay" | "none", text, latency_ms}, rx_bytes tx_bytes last_handshake_ms active]
 users  {"<id>": {...}}
+counters {to_python drop_<reason>}    drops {kind: inputs from outside that were malformed}
 ```
 Times are RFC 3339 text or null, `last_handshake_ms` is how long ago. Keys are public ones, as `nodekey:<hex>`.
 """
@@ -47,13 +48,17 @@ def snapshot(node: "Node") -> "dict[str, Any]":
         "self": own(engine["self"], gateway["connected"]),
         "peers": [peer(node, each) for each in engine["peers"]],
         "users": engine["users"],
+        "counters": node.path.transport.counters(),
+        "drops": engine["drops"],
     }
 
 
 def common(row: "dict[str, Any]") -> "dict[str, Any]":
     """What this node and its peers have in common."""
-    kept = ("id", "stable_id", "hostname", "os", "user", "tags", "addresses", "allowed_ips", "primary_routes", "expired")
-    shown = {name: row.get(name) for name in kept}
+    shown: dict[str, Any] = {name: row.get(name) or 0 for name in ("id", "user")}
+    shown.update({name: row.get(name) or "" for name in ("stable_id", "hostname", "os")})
+    shown.update({name: row.get(name) or [] for name in ("tags", "addresses", "allowed_ips", "primary_routes")})
+    shown["expired"] = bool(row.get("expired"))
     dns_name = row.get("name") or ""
     shown.update(
         {
