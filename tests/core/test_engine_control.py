@@ -11,7 +11,8 @@ from skerry_core.engine import Engine
 from skerry_core.errors import LocalError
 from skerry_core.tailcfg.keys import encode_key
 from skerry_shim import crypto
-from tests.core.engine_world import RELAY, Device, World
+from tests.core.engine_world import STUN, Device, World, _time
+from tests.core.test_engine_parts import regions
 from tests.core.test_engine_sessions import block_udp, pair
 
 
@@ -299,8 +300,6 @@ def test_expiry_is_judged_by_the_gateways_time():
     a.receive(("clock", 4_000_000_000_000))  # the local clock is wrong by decades
     world.run(1000)
     assert a.engine.peers.all() and a.engine.state == "Running"
-    from tests.core.engine_world import _time
-
     machine = crypto.x25519_public(b.engine.machine_private)
     node = world.gateway.node(machine)
     world.gateway.broadcast(machine, {"PeersChanged": [dict(node, KeyExpiry=_time(world.now + 60_000, world.gateway.wall))]})
@@ -457,7 +456,7 @@ def test_hostile_inputs_never_raise(data):
     head = data.draw(st.sampled_from([b"", b"TS\xf0\x9f\x92\xac" + b.engine.disco_public, b"\x01\x00\x00\x00", b"\x02\x00\x00\x00"]))
     body = data.draw(st.binary(max_size=160))
     a.receive(("datagram", data.draw(st.sampled_from([where, relayed])), head + body))
-    a.receive(("frame", data.draw(st.sampled_from([900, 901])), data.draw(st.integers(0, 255)), body))
+    a.receive(("frame", data.draw(st.sampled_from([900, 901])), data.draw(st.integers(0, 24)), body))
     for number, stream in list(a.streams.items()):
         if stream.region is None:
             a.receive(("stream", number, "data", body))
@@ -466,6 +465,7 @@ def test_hostile_inputs_never_raise(data):
     a.receive(("resolved", "x", []))
     a.pump()
     world.run(100)
+    assert not [name for name in a.engine.drops if name.startswith("fault")]
 
 
 JSON = st.recursive(
@@ -484,5 +484,87 @@ def test_hostile_maps_end_the_stream_and_nothing_else(response):
     a, b = pair(world)
     world.gateway.broadcast(crypto.x25519_public(b.engine.machine_private), response)
     world.run(200)
-    assert RELAY in world.servers
+    assert not [name for name in a.engine.drops if name.startswith("fault")]
     assert world.run(40_000, until=lambda: a.engine.control.since is not None)
+
+
+def test_own_expiry_asks_for_a_new_key():
+    world = World()
+    a = Device(world, 1)
+    assert running(world, a)
+    machine = crypto.x25519_public(a.engine.machine_private)
+    node, key = world.gateway.node(machine), a.engine.node_public
+    node["KeyExpiry"] = _time(world.now + 5_000, world.gateway.wall)
+    node["expired"] = True
+
+    def answer(request):
+        if node.get("expired") and request["NodeKey"] == encode_key("nodekey", key):
+            del node["KeyExpiry"], node["expired"]
+            node["Key"] = request["NodeKey"] + "-old"
+            return (200, [], {"NodeKeyExpired": True})
+        return (200, [], {"AuthURL": "http://gateway.test/register/x"})
+
+    world.gateway.answer = answer
+    world.gateway.sessions[0].respond({"Node": {name: value for name, value in node.items() if name != "expired"}})
+    world.run(4_000)
+    assert a.engine.state == "Running"
+    world.run(3_000)
+    assert a.engine.state == "NeedsLogin" and a.engine.status()["auth_url"] and a.engine.node_public != key
+    assert any("expired" in error for error in a.errors())
+
+
+def test_logout_without_a_gateway_is_done_all_the_same():
+    world = World()
+    a = Device(world, 1)
+    assert running(world, a)
+    a.receive(("command", "bye", "logout", {}))
+    world.gateway.stop()
+    world.run(5_000)
+    assert a.result("bye")["warning"] and a.saved["logged_in"] is False
+    world.run(60_000)
+    assert a.engine.state == "NeedsLogin" and not a.streams
+
+
+def test_a_peer_with_a_new_disco_key_is_asked_at_once():
+    world = World()
+    a, b = pair(world)
+    a.packet(b)
+    world.run(2000)
+    old = a.peer(b).current
+    b.stop()
+    b.saved["disco_key"] = "77" * 32  # as a stock client does at each start
+    b.start()
+    assert world.run(5000, until=lambda: a.peer(b).current is not old and a.peer(b).current is not None)
+    a.packet(b, b"new session")
+    assert world.run(1000, until=lambda: any(packet.endswith(b"new session") for packet in b.inbox))
+    assert world.run(6000, until=lambda: a.direct(b))
+
+
+def test_two_regions_each_side_at_its_own():
+    world = World()
+    regions(world, {901: "192.0.2.11"})
+    near = {1: "192.0.2.1", 2: "192.0.2.11"}
+    arrive = world._arrive
+
+    def _arrive(source, destination, data):
+        text = ".".join(str(byte) for byte in destination[0])
+        if destination[1] == 3478 and near.get(source[0][3]) != text:
+            world.later(60, arrive, source, STUN, data)
+        elif destination[1] == 3478:
+            arrive(source, STUN, data)
+        else:
+            arrive(source, destination, data)
+
+    world._arrive = _arrive
+    a, b = pair(world)
+    world.run(3000)
+    assert (a.engine.netcheck.home, b.engine.netcheck.home) == (900, 901)
+    assert not a.engine.relays.live(901), "not connected before it is needed"
+    block_udp(world)
+    a.packet(b, b"across")
+    assert world.run(3000, until=lambda: b.inbox)
+    b.packet(a, b"back")
+    assert world.run(3000, until=lambda: a.inbox)
+    assert a.engine.relays.live(901) and b.engine.relays.live(900)
+    world.run(200_000)
+    assert not a.engine.relays.live(901) and a.engine.relays.live(900), "closed after a minute without a write"

@@ -130,8 +130,10 @@ class Channel:
             request(event[0], *event[2:])
 
     def request(self, path: str, document: "dict[str, Any]", headers: "list[tuple[str, str]]", callback: "Callable[..., None]") -> int:
-        """POST a JSON document; the id of the request. Only while `up`."""
-        assert self._http is not None
+        """POST a JSON document; the id of the request. When not `up` the connection ends, to be made anew."""
+        if self._http is None or not self._http.usable:
+            self.close("the gateway takes no further requests on this connection")
+            return 0
         body = json.dumps(document).encode()
         fields = [("content-type", "application/json"), ("content-length", str(len(body)))] + headers
         number = self._http.request("POST", path, fields, body)

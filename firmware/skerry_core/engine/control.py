@@ -125,6 +125,8 @@ class Control:
         if self.phase == "off":
             return
         self._drop()
+        if self.phase == "off":  # it was the farewell that failed
+            return
         self.phase = "wait"
         self._failures += 1
         base = min(BACKOFF_FIRST << min(self._failures - 1, 8), BACKOFF_LAST)

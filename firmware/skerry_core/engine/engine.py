@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from skerry_core.engine.peer import Peer
 
 
+OUTSIDE = ("datagram", "frame", "stream", "bad-relay")
+
+
 class Engine:
     """A node. See ARCHITECTURE.md for the five verbs."""
 
@@ -88,8 +91,12 @@ class Engine:
             raise LocalError(f"input {item[0] if isinstance(item, tuple) and item else item!r}: no such input")
         try:
             handler(*item[1:])
-        except PeerError as error:
-            self._dropped(item, error)
+        except PeerError:
+            self.dropped(item[0])
+        except Exception as error:
+            if item[0] not in OUTSIDE:
+                raise
+            self._fault(item[0], error)
 
     def handle_timer(self, now: int) -> None:
         """Run every timer that is due."""
@@ -100,8 +107,8 @@ class Engine:
                 return
             try:
                 self._timed[name[0]](*name[1:])
-            except PeerError as error:
-                self._dropped(name, error)
+            except PeerError:
+                self.dropped(name[0])
 
     def next_timer(self) -> "int | None":
         """When handle_timer() is to be called next."""
@@ -280,9 +287,15 @@ class Engine:
         except (LocalError, PeerError) as error:
             self.done(token, {"error": str(error)})
 
-    def _dropped(self, item: "tuple[Any, ...]", error: PeerError) -> None:
-        kind = str(item[0])
+    def dropped(self, kind: str) -> None:
+        """Something from outside was of no use."""
         self.drops[kind] = self.drops.get(kind, 0) + 1
+
+    def _fault(self, kind: str, error: Exception) -> None:
+        # a bug of ours that somebody outside can reach must not end the node; it is told, once a kind
+        if "fault-" + kind not in self.drops:
+            self.event(("error", f"internal fault while handling a {kind} from outside: {type(error).__name__}; please report it"))
+        self.dropped("fault-" + kind)
 
     # ---- timers
 
@@ -328,11 +341,22 @@ class Engine:
 
     def relay_live(self, region: int) -> None:
         """A relay connection is up."""
+        for peer in self._through(region):
+            self.sessions.way_open(peer, False)
+        self.state_changed()
+
+    def relay_lost(self, region: int) -> None:
+        """A relay connection failed."""
+        for peer in self._through(region):
+            self.sessions.way_lost(peer)
+
+    def _through(self, region: int) -> "list[Peer]":
+        found = []
         for peer in self.peers.all():
             relay = self.paths.relay(peer)
             if relay is not None and relay[0] == region:
-                self.sessions.way_open(peer)
-        self.state_changed()
+                found.append(peer)
+        return found
 
     def session_live(self, peer: "Peer") -> None:
         """A session with the peer works."""

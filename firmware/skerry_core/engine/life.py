@@ -172,6 +172,9 @@ class Life:
             self._engine.paths.update(peer)
             if peer.node is not None:
                 self._engine.paths.set_map(peer, peer.node.endpoints)
+            if peer.restarted and self._engine.paths.active(peer):
+                self._engine.sessions.start(peer)
+            peer.restarted = False
         if "derp" in changed:
             for peer in self._engine.peers.all():
                 self._engine.paths.update(peer)

@@ -215,7 +215,7 @@ class Paths:
         self.update(peer)
         if moved:
             self._engine.event(("path", peer.key, where, f"it answered in {latency} ms"))
-            self._engine.sessions.way_open(peer)
+            self._engine.sessions.way_open(peer, True)
 
     def missed(self, peer: "Peer", where: "Path") -> None:
         """Our ping to `where` was not answered in 5 s."""
@@ -246,15 +246,16 @@ class Paths:
                 return path.relay(region, peer.key)
         return None
 
-    def for_control(self, peer: "Peer") -> "tuple[list[Path], bool]":
-        """Where a handshake goes, and whether one of those ways is live."""
+    def for_control(self, peer: "Peer") -> "tuple[list[Path], bool, bool]":
+        """Where a handshake goes, whether it leaves at once on one of those ways, and whether at least a relay keeps it."""
         relay = self.relay(peer)
         ways: list[Path] = [] if peer.best is None else [peer.best.path]
-        live = peer.best is not None
+        live = kept = peer.best is not None
         if relay is not None and not self.trusted(peer):
             ways.append(relay)
             live = self._engine.relays.open(relay[0]) or live
-        return ways, live
+            kept = kept or self._engine.relays.keeps(relay[0])
+        return ways, live, kept
 
     def update(self, peer: "Peer") -> None:
         """Tell the transport, if it does not know yet."""

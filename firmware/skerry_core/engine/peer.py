@@ -42,6 +42,7 @@ class Peer:
         self.index, self.key = index, key
         self.node: Node | None = None
         self.disco = b""
+        self.restarted = False  # its disco key changed: it lost its sessions
         self.box: bytes | None = None
         self.allowed: list[Prefix] = []
         self.home = 0
@@ -50,9 +51,11 @@ class Peer:
         # WireGuard
         self.cookies = CookieJar(crypto, key)
         self.initiator: Initiator | None = None
+        self.superseded: Initiator | None = None  # the initiation before, whose answer is good as well
         self.handshake_since: int | None = None
         self.initiated: int | None = None  # last initiation sent
-        self.initiated_live = False  # it had a live way out
+        self.initiated_live = False  # it left at once, not only into the buffer of a relay that is being connected
+        self.initiated_kept = False  # it left or will leave
         self.answered: int | None = None  # last initiation answered
         self.stamp = b""  # greatest TAI64N taken from this peer
         self.current: Session | None = None

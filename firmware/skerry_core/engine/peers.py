@@ -100,6 +100,7 @@ class Peers:
             return
         self.by_disco.pop(peer.disco, None)
         self._engine.disco.remove(peer)
+        peer.restarted = bool(peer.disco)
         peer.disco, peer.box = key, None
         peer.trusted_until, peer.round, peer.probed = 0, 0, None
         for candidate in peer.candidates.values():

@@ -42,9 +42,11 @@ class Registration:
         self._request: int | None = None
 
     def reset(self) -> None:
-        """The connection is gone; a link that was shown stays good."""
+        """The connection is gone; a link that was shown stays good, a farewell that was not heard counts as said."""
         self._request = None
         self._rotated = False
+        if self._leaving:
+            self._left("the connection was lost")
 
     def begin(self) -> None:
         """The connection is up: register, or log out if that is what it was made for."""

@@ -93,6 +93,11 @@ class Relays:
         link = self._links.get(region)
         return link is not None and link.stage == "up"
 
+    def keeps(self, region: int) -> bool:
+        """Whether frames to the region leave now or when its connection is up."""
+        link = self._links.get(region)
+        return link is not None and link.stage != "closed"
+
     # home
 
     def set_home(self, region: int) -> None:
@@ -228,6 +233,7 @@ class Relays:
         engine.timers.set(("relay-retry", number), engine.now + engine.jitter(base))
         if first:
             engine.event(("error", f"{self.text(number)} is not reachable: {link.error}; trying again"))
+        engine.relay_lost(number)
         engine.netcheck.relay_failed(number, link.failures)
         engine.state_changed()
 

@@ -92,7 +92,7 @@ class Sessions:
 
     def _response(self, data: bytes) -> None:
         peer = self._indices.get(messages.receiver_index(data))
-        initiator = None if peer is None else peer.initiator
+        initiator = None if peer is None else _waiting(peer, messages.receiver_index(data))
         if peer is None or initiator is None:
             raise PeerError("handshake response that nothing waits for")
         keys = initiator.consume(data)
@@ -172,11 +172,19 @@ class Sessions:
             peer.handshake_since = self._engine.now
             self._attempt(peer)
 
-    def way_open(self, peer: "Peer") -> None:
-        """A live path to the peer appeared: a handshake that had none goes out now."""
-        if peer.handshake_since is not None and not peer.initiated_live:
+    def way_open(self, peer: "Peer", direct: bool) -> None:
+        """A path to the peer appeared: a handshake that did not leave yet goes out now.
+
+        One that waits in the buffer of a relay leaves by itself when that relay is up, but a direct path need not wait for it.
+        """
+        gone = peer.initiated_live if direct else peer.initiated_kept
+        if peer.handshake_since is not None and not gone:
             peer.initiated = None
             self._attempt(peer)
+
+    def way_lost(self, peer: "Peer") -> None:
+        """A relay failed with what it held."""
+        peer.initiated_kept = False
 
     def network_changed(self, peer: "Peer") -> None:
         """Our address changed: the answer to a handshake under way may be lost, so ask again at once."""
@@ -201,28 +209,30 @@ class Sessions:
 
     def _initiate(self, peer: "Peer") -> None:
         engine = self._engine
-        paths, peer.initiated_live = engine.paths.for_control(peer)
+        paths, peer.initiated_live, peer.initiated_kept = engine.paths.for_control(peer)
         if not paths:
             return
-        if peer.initiator is not None:
-            self._indices.pop(peer.initiator.sender_index, None)
+        index = self._index(peer)
         try:
-            peer.initiator = Initiator(
-                engine.crypto, engine.node_private, engine.node_public, peer.key, engine.random(32), self._index(peer),
+            initiator = Initiator(
+                engine.crypto, engine.node_private, engine.node_public, peer.key, engine.random(32), index,
                 engine.stamp(), peer.cookies.current(engine.now),
             )  # fmt: skip
         except PeerError:  # the map gave it a low-order key: there is nobody to talk to
-            peer.initiator = None
+            del self._indices[index]
             return
-        peer.initiated = engine.now
-        peer.cookies.sent(peer.initiator.message)
+        if peer.superseded is not None:
+            self._indices.pop(peer.superseded.sender_index, None)
+        peer.superseded, peer.initiator, peer.initiated = peer.initiator, initiator, engine.now
+        peer.cookies.sent(initiator.message)
         for path in paths:
-            engine.send(path, peer.initiator.message)
+            engine.send(path, initiator.message)
 
     def _end_handshake(self, peer: "Peer", keep: "int | None" = None) -> None:
-        if peer.initiator is not None and peer.initiator.sender_index != keep:
-            self._indices.pop(peer.initiator.sender_index, None)
-        peer.initiator = peer.handshake_since = None
+        for initiator in (peer.initiator, peer.superseded):
+            if initiator is not None and initiator.sender_index != keep:
+                self._indices.pop(initiator.sender_index, None)
+        peer.initiator = peer.superseded = peer.handshake_since = None
         self._engine.timers.cancel(("handshake", peer.index))
 
     # sessions
@@ -295,3 +305,10 @@ class Sessions:
         peer.extra = 0
         if WATCH & ~peer.armed:
             self.arm(peer, WATCH & ~peer.armed)
+
+
+def _waiting(peer: "Peer", index: int) -> "Initiator | None":
+    for initiator in (peer.initiator, peer.superseded):
+        if initiator is not None and initiator.sender_index == index:
+            return initiator
+    return None

@@ -39,6 +39,8 @@ def status(engine: "Engine") -> "dict[str, Any]":
         },
         "from_saved_map": own is not None and engine.running and not engine.map_is_live,
         "drops": dict(engine.drops),
+        "now": engine.now,
+        "wall": engine.clock.wall(engine.now),
     }
 
 
@@ -108,4 +110,6 @@ def health(engine: "Engine") -> "list[str]":
             sentences.append(f"{engine.relays.text(region.number)} reports: {link.health}")
     if engine.running:
         sentences.extend(ourselves(engine))
+    for message in engine.netmap.messages.values():
+        sentences.append(f"{message['Title']}: {message['Text']}")
     return sentences + list(engine.netmap.health)
