@@ -216,8 +216,8 @@ def test_timers_of_a_server_run(pem):
 
 @pytest.mark.parametrize(
     "start",
-    [b"", b"G", b"GET /derp HTTP/1.1\r\nUpgrade: DERP\r\n", b"\x16", b"\x16\x03\x01\x02\x00"],
-    ids=["silent", "G", "head", "tls", "hello"],
+    [b"", b"G", b"GET / HTTP/1.1\r\nHost:", b"GET /derp HTTP/1.1\r\nUpgrade: DERP\r\n", b"\x16", b"\x16\x03\x01\x02\x00"],
+    ids=["silent", "G", "page", "head", "tls", "hello"],
 )
 def test_who_dawdles_is_closed(pem, start):
     async def body(port):
@@ -276,9 +276,11 @@ def test_garbage_in_tls_ends_the_connection(pem):
         (b"", head.MORE),
         (b"POST /ts20", head.MORE),
         (b"POST /ts2021 HTTP/1.1\r\nHost: x\r\n", head.MORE),
-        (b"POST /ts2021x HTTP/1.1\r\n", head.HTTP),
-        (b"GET /derp/latency-check HTTP/1.1\r\n", head.HTTP),
-        (b"get /derp HTTP/1.1\r\n", head.HTTP),
+        (b"POST /ts2021x HTTP/1.1\r\n\r\n", head.HTTP),
+        (b"GET /derp/latency-check HTTP/1.1\r\n\r\n", head.HTTP),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n", head.MORE),
+        (b"GET / HTTP/1.1\r\nX: " + bytes(17000), head.REFUSE),
+        (b"get /derp HTTP/1.1\r\n\r\n", head.HTTP),
         (b"GET /derp HTTP/1.0\r\n\r\n", head.REFUSE),
         (b"GET /derp HTTP/1.1\r\nHost: x\r\n\r\n", head.REFUSE),
         (b"GET /derp HTTP/1.1\r\nUpgrade: DERP\r\nUpgrade: DERP\r\n\r\n", head.REFUSE),

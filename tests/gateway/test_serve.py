@@ -239,6 +239,28 @@ def test_systemd_is_told(tmp_path):
         assert b"READY=1" in said
 
 
+def served(port):
+    """The certificate a new connection is shown."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection(("127.0.0.1", port), 5) as sock, context.wrap_socket(sock) as tls:
+        return tls.getpeercert(binary_form=True)
+
+
+def test_strangers_nonsense_is_answered_and_not_logged(tmp_path):
+    with Process(tmp_path) as process:
+        for data in (
+            b"GET / HTTP/9.9\r\n\r\n",
+            b"GARBAGE\x00\r\n\r\n",
+            b"POST /users HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZ\r\n",
+        ):
+            with socket.create_connection(("127.0.0.1", process.port), 5) as sock:
+                sock.settimeout(5)
+                sock.sendall(data)
+                assert sock.recv(100).startswith((b"HTTP/1.0 400 ", b"HTTP/1.1 400 "))
+        assert process.stop() == (0, "")
+
+
 def test_with_certificate_files_everything_is_tls(tmp_path):
     own = tmp_path / "own"
     own.mkdir()
@@ -252,6 +274,11 @@ def test_with_certificate_files_everything_is_tls(tmp_path):
         with socket.create_connection(("127.0.0.1", port), 5) as sock:
             sock.sendall(b"GET /nodes HTTP/1.1\r\nHost: x\r\n\r\n")
             assert b"Location: https://127.0.0.1:%d/nodes" % port in read_until(sock, b"TLS")
+        secure.own(own, address.parse("https://gw.example"))  # the files have a new certificate now
+        process.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 10
+        while served(port) != ssl.PEM_cert_to_DER_cert(pem.read_text()[pem.read_text().index("-----BEGIN CERT") :]):
+            assert time.monotonic() < deadline
         code, errors = process.stop()
     assert code == 0 and "is pinned in the DERP map" in errors
 

@@ -86,12 +86,12 @@ class Console:
     def verb(self, verb, /, **arguments):
         return admin.call(self.coordinator, verb, arguments, self.now())
 
-    def add_node(self, name, owner):
+    def add_node(self, name, owner, approved=True):
         key = hashlib.sha256(name.encode()).digest()
         with self.coordinator.store.write() as c:
             user = next(user for user in self.coordinator.members.users.values() if user.name == owner)
             values = {"stable_id": name, "machine_key": key, "node_key": key[::-1], "name": name, "hostname": name, "os": "linux"}
-            values |= {"version": 142, "user_id": user.id, "tags": (), "routes_advertised": (), "routes_approved": (), "approved": True}
+            values |= {"version": 142, "user_id": user.id, "tags": (), "routes_advertised": (), "routes_approved": (), "approved": approved}
             values |= {"ephemeral": False, "renamed": False, "key_id": None, "created_ms": 1, "expires_ms": None, "last_seen_ms": None}
             node = queries.create_node(c, network_id=self.coordinator.members.network.id, **values)
         self.coordinator.commit([node], [], self.now())
@@ -330,6 +330,21 @@ def test_nodes_keys_and_users_by_form(tmp_path):
                 assert (await noa.get("/users"))[0] == 200
                 assert (await noa.post("/users/owner/link"))[0] == 400  # nobody rises above their role
                 assert (await noa.post("/users", {"name": "king", "role": "owner"}))[0] == 400
+
+    console(tmp_path, body)
+
+
+def test_a_node_that_waits_is_approved_by_an_administrator(tmp_path):
+    async def body(running):
+        running.add_node("three", "mia", approved=False)
+        async with await running.signed_in("owner") as client, await running.signed_in("mia") as mia:
+            for path in ("/", "/nodes"):
+                _, text = await client.get(path)
+                assert re.findall(r"/nodes/(\d+)/approve", text) == ["3"] and "waiting for approval" in text
+                _, text = await mia.get(path)
+                assert "approve" not in re.sub("approval", "", text) and "waiting for approval" in text
+            assert (await client.post("/nodes/3/approve"))[0] == 303
+            assert "approv" not in (await client.get("/nodes"))[1]
 
     console(tmp_path, body)
 

@@ -38,6 +38,7 @@ class Gateway:
     answerer: Answerer
     app: web.Application
     relay_key: bytes
+    stun_port: int
 
     @property
     def address(self) -> str:
@@ -60,6 +61,12 @@ class Gateway:
             return None
         finally:
             self.control.turn()
+
+    def renew(self, options: Options) -> None:
+        """Read the certificate files again; nodes are told if what they are to accept has changed. LocalError: nothing changed."""
+        self.tls = _tls(options, options.state, self.url)
+        self.coordinator.set_derp_map(derpmap.derp_map(self.url, self.stun_port, self.tls.pin), self.control.now())
+        self.control.turn()
 
     def check_clock(self) -> None:
         """Wall time is counted from the start; when the machine's clock was set meanwhile, the coordinator is told."""
@@ -94,7 +101,7 @@ def assemble(options: Options, state: StateDir, tcp_port: int, stun_port: int) -
     relay = Relay(crypto, os.urandom, state.secret("relay"), coordinator.relay_allowed)
     control_service, relay_service = Service("control", coordinator), Service("relay", relay)
     _withdraw_everywhere(coordinator, relay, relay_service)
-    gateway = Gateway(url, tls, store, coordinator, control_service, relay_service, Answerer(), web.Application(), relay.public)
+    gateway = Gateway(url, tls, store, coordinator, control_service, relay_service, Answerer(), web.Application(), relay.public, stun_port)
     gateway.app = make_app(_console(gateway, files))
     return gateway
 

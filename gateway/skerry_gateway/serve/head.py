@@ -1,7 +1,8 @@
 """The head of the first HTTP/1.1 request on a connection: just enough to tell apart who is to have the connection.
 
 `POST /ts2021` with `Upgrade: tailscale-control-protocol` and `GET /derp` with `Upgrade: DERP` leave HTTP; `classify()` reads their
-headers. Every other request is not parsed here at all: its bytes go unchanged to the HTTP server.
+headers. Every other request is not parsed here at all: once its head is whole its bytes go unchanged to the HTTP server, which has no
+deadline of its own for a first request.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ class Head:
 
 def classify(data: bytes) -> Head:
     """What the bytes received so far on a connection are the beginning of."""
-    kind = next((kind for start, kind in _TAKEN.items() if _begins(data, start)), None)
-    if kind is None:
-        return Head(HTTP)
     end = data.find(b"\r\n\r\n")
     if end < 0:
         return Head(MORE) if len(data) <= MAX_HEAD else refuse("431 Request Header Fields Too Large", "The request's head is too long.")
     if end > MAX_HEAD:
         return refuse("431 Request Header Fields Too Large", "The request's head is too long.")
+    kind = next((kind for start, kind in _TAKEN.items() if data.startswith((start + b" ", start + b"?"))), HTTP)
+    if kind == HTTP:
+        return Head(HTTP)
     headers = _headers(data[:end])
     if headers is None:
         return refuse("400 Bad Request", "The request's head is not HTTP/1.1.")
@@ -48,13 +49,6 @@ def classify(data: bytes) -> Head:
 
 def refuse(status: str, text: str) -> Head:
     return Head(REFUSE, status=status, text=text)
-
-
-def _begins(data: bytes, start: bytes) -> bool:
-    """True if `data` is a request for exactly that path, or may still become one."""
-    if len(data) <= len(start):
-        return start.startswith(data)
-    return data.startswith(start) and data[len(start)] in b" ?"
 
 
 def _headers(head: bytes) -> dict[str, str] | None:

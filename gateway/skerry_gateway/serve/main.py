@@ -1,7 +1,8 @@
 """`run(options)`: `skerry-gateway serve` from the first message to a clean stop.
 
 Start-up order: state directory and its lock, sockets (so that a port in use is said before anything is created), the parts, the first
-connection. Stop on SIGINT or SIGTERM: map streams end, connections close, sockets and the admin socket are gone.
+connection. Stop on SIGINT or SIGTERM: map streams end, connections close, sockets and the admin socket are gone. SIGHUP reads the certificate
+files again, if there are any.
 """
 
 from __future__ import annotations
@@ -29,7 +30,17 @@ from skerry_gateway.serve.watch import notify, watch_lag
 from skerry_gateway.store import StateDir
 
 log = logging.getLogger(__name__)
-HTTP = {"keepalive_timeout": 30.0, "access_log": None, "max_line_size": 8190, "max_field_size": 8190, "lingering_time": 2.0}
+# what strangers send is not worth a traceback each; faults of our own are logged by the console's guard
+_quiet = logging.getLogger("skerry_gateway.http")
+_quiet.setLevel(logging.CRITICAL)
+HTTP = {
+    "logger": _quiet,
+    "keepalive_timeout": 30.0,
+    "access_log": None,
+    "max_line_size": 8190,
+    "max_field_size": 8190,
+    "lingering_time": 2.0,
+}
 GOODBYE = 0.2
 _CURE = "Give --url https://NAME with --tls-cert and --tls-key, or put a proxy with a certificate in front"
 
@@ -67,6 +78,8 @@ async def _serve(options: Options, state: StateDir, tcp: list[socket.socket], ud
     await runner.setup()
     tls_only = str(gateway.url) if options.tls_cert else None
     front = Front(gateway.control, gateway.relay, gateway.relay_key, _http(runner), gateway.tls.context, Limits(), tls_only)
+    if options.tls_cert:
+        loop.add_signal_handler(signal.SIGHUP, _renew, options, gateway, front)
     servers = [await loop.create_server(front, sock=sock, backlog=sockets.BACKLOG) for sock in tcp]
     for sock in udp:
         await loop.create_datagram_endpoint(lambda: StunSocket(gateway.answerer), sock=sock)
@@ -92,6 +105,17 @@ async def _serve(options: Options, state: StateDir, tcp: list[socket.socket], ud
 def _http(runner: web.AppRunner) -> Any:
     assert runner.server is not None
     return runner.server
+
+
+def _renew(options: Options, gateway: Gateway, front: Front) -> None:
+    """SIGHUP: the certificate was renewed. Connections that exist keep theirs."""
+    try:
+        gateway.renew(options)
+    except LocalError as error:
+        log.error("the certificate was not read again, the old one stays: %s", error)
+        return
+    front.context = gateway.tls.context
+    log.info("the certificate was read again")
 
 
 async def _watch_clock(gateway: Gateway) -> None:
