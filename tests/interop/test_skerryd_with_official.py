@@ -67,9 +67,9 @@ def test_a_gigabyte_each_way_directly_and_little_of_it_in_python(lab: Lab, gatew
     assert gateway.host.bytes_on("wan")[0] - relayed[0] < 2_000_000
 
 
-def python_packets(node: Node) -> int:
+def python_packets(node: Skerryd) -> int:
     """Packets that our node handed to Python since it started."""
-    return int(node.status()["Skerry"]["Counters"]["to_python"])
+    return int(node.own_status()["counters"]["to_python"])
 
 
 def test_relayed_then_upgraded(lab: Lab, gateway: Gateway) -> None:
