@@ -61,8 +61,8 @@ def serve(chosen: options.Options, file: "dict[str, Any]", state: StateDirectory
     prefs = Prefs(stored, file)
     membership = Membership(prefs, log)
     tun = chosen.tun or file.get("tun") or options.TUN
-    port = chosen.port if chosen.port is not None else file.get("port", options.PORT)
-    node = Node(str(tun), int(port), state, membership, log)
+    port = chosen.port if chosen.port is not None else file.get("port")
+    node = Node((str(tun), options.PORT if port is None else int(port), port is not None), state, membership, log)
     api = Api(node, state.notes)
     local = LocalServer(node.selector, chosen.socket, api.handle, clock.now())
     node.timers.append(local)

@@ -34,8 +34,9 @@ RETRY_SAVE = 60_000
 class Node:
     """`watchers` get every event of the engine, in order; `timers` are others' `next_timer()` and `handle_timer(now)`."""
 
-    def __init__(self, tun: str, port: int, state: StateDirectory, membership: Membership, log: Log) -> None:
-        self._where = (tun, port)
+    def __init__(self, where: "tuple[str, int, bool]", state: StateDirectory, membership: Membership, log: Log) -> None:
+        """`where`: name of the TUN, UDP port, and whether it must be that port."""
+        self._where = where
         self.state, self.membership, self.log = state, membership, log
         self.selector = selectors.DefaultSelector()
         self.engine: Any = None

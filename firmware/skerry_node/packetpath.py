@@ -1,7 +1,8 @@
 """The packet path on this host: the transport with its TUN and UDP ports, and the interface's addresses and routes.
 
-`open` takes what the host gives: without a TUN there is no node (LocalError says what to do); a port in use is
-replaced by a free one and said, because an unreachable board is worse than an unusual port.
+`open` takes what the host gives: without a TUN there is no node (LocalError says what to do); the usual port, when
+in use, is replaced by a free one and that is said, because an unreachable board is worse than an unusual port; a port
+that the owner named is insisted on.
 """
 
 import os
@@ -18,7 +19,8 @@ MTU = 1280
 class PacketPath:
     """`transport`, `interface`, `name` of the TUN, `ports` (IPv4, IPv6; 0 = not available), `problems` (sentences)."""
 
-    def __init__(self, tun: str, port: int) -> None:
+    def __init__(self, tun: str, port: int, insist: bool) -> None:
+        self._insist = insist
         self.problems: list[str] = []
         self.transport = Transport(crypto, os.urandom)
         try:
@@ -43,6 +45,8 @@ class PacketPath:
         try:
             return self.transport.bind(0, family, port)
         except LocalError as error:
+            if port and self._insist:
+                raise LocalError(f"{error} (--port N)") from None
             if not port:
                 self.problems.append(str(error))
                 return 0

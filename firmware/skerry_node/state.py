@@ -237,7 +237,7 @@ def read(path: str) -> "dict[str, Any]":
     if not isinstance(document, dict) or not isinstance(document.get("version"), int):
         raise ValueError('is damaged (no "version")')
     if document["version"] > VERSION:
-        raise Newer(f"has version {document['version']}, this skerryd reads up to {VERSION}")
+        raise Newer(f"was written by a newer skerryd (version {document['version']}, this one reads up to {VERSION})")
     board, prefs, engine = document.get("board"), document.get("prefs"), document.get("engine")
     if not isinstance(prefs, dict) or not isinstance(engine, dict | None) or not _is_binding(board):
         raise ValueError("is damaged (fields of the wrong type)")

@@ -7,7 +7,6 @@ get past it. The head's syntax is `skerry_core.http1`'s.
 
 import json
 
-from skerry_core.errors import PeerError
 from skerry_core.http1 import BodyParser, RequestHeadParser
 
 TYPE_CHECKING = False
