@@ -1,5 +1,6 @@
 """The real server as a process on free ports of the loopback: DERP over pinned TLS, ts2021, STUN, /key, start-up and stop."""
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -21,6 +22,8 @@ from skerry_core.noise.control import ControlInitiator
 from skerry_core.tailcfg.keys import decode_key
 from skerry_gateway.options import Options
 from skerry_gateway.serve import address, derpmap, secure, sockets
+from skerry_gateway.serve.datagram import StunSocket
+from skerry_gateway.stun import Answerer
 from skerry_shim import crypto
 
 START = """
@@ -169,6 +172,25 @@ def test_stun_on_two_ports(tmp_path):
             answer, source = sock.recvfrom(100)
             assert source[1] == each
             assert stun.parse_response(answer) == (bytes(12), socket.inet_aton("127.0.0.1"), sock.getsockname()[1])
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_stun_in_each_family(host):
+    async def main():
+        sock = sockets.listen_udp(host, 0)[0]
+        port = sock.getsockname()[1]
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_datagram_endpoint(lambda: StunSocket(Answerer()), sock=sock)
+        with socket.socket(sock.family, socket.SOCK_DGRAM) as client:
+            client.bind((host, 0))
+            client.setblocking(False)
+            client.sendto(b"not stun", (host, port))
+            client.sendto(stun.request(bytes(12)), (host, port))
+            answer = await asyncio.wait_for(loop.sock_recv(client, 100), 5)
+            assert stun.parse_response(answer) == (bytes(12), socket.inet_pton(sock.family, host), client.getsockname()[1])
+        transport.close()
+
+    asyncio.run(main())
 
 
 def free_pair():

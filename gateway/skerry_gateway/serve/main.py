@@ -1,8 +1,8 @@
 """`run(options)`: `skerry-gateway serve` from the first message to a clean stop.
 
 Start-up order: state directory and its lock, sockets (so that a port in use is said before anything is created), the parts, the first
-connection. Stop on SIGINT or SIGTERM: map streams end, connections close, sockets and the admin socket are gone. SIGHUP reads the certificate
-files again, if there are any.
+connection. Stop on SIGINT or SIGTERM: map streams end, connections close, sockets and the admin socket are gone.
+SIGHUP reads the certificate files again, if there are any.
 """
 
 from __future__ import annotations
