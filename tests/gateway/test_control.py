@@ -421,6 +421,21 @@ def test_a_restarted_coordinator_knows_the_network(gateway):
     assert gateway.node("host1").last_seen_ms == WALL
 
 
+def test_what_was_remembered_bridges_a_restart_and_gives_way_to_the_node():
+    gateway = Gateway()
+    a, b = join(gateway, 1), join(gateway, 2)
+    kept = json.loads(json.dumps(gateway.coordinator.remember()))
+    for data, wanted in ((kept, b.disco), ({"2": {"disco": 5, "endpoints": [7], "home": "x", "hostinfo": []}}, bytes(32)), ([], bytes(32))):
+        gateway.coordinator = Coordinator(gateway.store, bytes([7] * 32), crypto, Random(b"other"), DERP, gateway.now, WALL)
+        gateway.coordinator.recall(data)
+        a.connect().stream()  # the other has not come back yet
+        assert a.peers()["host2"].disco_key == wanted and a.peers()["host2"].document["Online"] is False
+    gateway.coordinator.recall(kept)
+    b.disco = bytes(31) + b"\x07"  # restarted meanwhile
+    b.connect().stream()
+    assert a.peers()["host2"].disco_key == b.disco
+
+
 def test_settings_reach_connected_nodes(gateway):
     a, b = join(gateway, 1), join(gateway, 2)
     gateway.call("network set", suffix="example.net")

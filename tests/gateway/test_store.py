@@ -1,9 +1,11 @@
 """The database and the state directory: migrations, what they refuse, files nobody else reads, addresses."""
 
+import fcntl
 import json
 import os
 import sqlite3
 import stat
+import threading
 from ipaddress import IPv6Address, ip_address, ip_network
 
 import pytest
@@ -113,12 +115,26 @@ def test_secrets_are_kept_and_never_replaced(tmp_path):
         assert value.hex() not in str(caught.value) and (tmp_path / "control.key").read_text() == content
 
 
+def test_what_is_remembered_may_be_missing_or_damaged(tmp_path):
+    state = StateDir(tmp_path).prepare()
+    assert state.recall() == {}
+    state.remember({"1": {"home": 900}})
+    assert state.recall() == {"1": {"home": 900}}
+    for content in (b"", b"[]", b"\xff", b'{"version": 2, "nodes": {"1": 1}}'):
+        (tmp_path / "recent.json").write_bytes(content)
+        assert state.recall() == {}
+
+
 def test_one_process_at_a_time(tmp_path):
     state = StateDir(tmp_path).prepare()
-    with state.lock(), pytest.raises(LocalError, match="another skerry-gateway works on"), StateDir(tmp_path).lock():
+    with state.lock(), pytest.raises(LocalError, match="another skerry-gateway works on"), StateDir(tmp_path).lock(wait_s=0.05):
         pass
+    descriptor = os.open(tmp_path / "lock", os.O_RDWR)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    timer = threading.Timer(0.1, os.close, [descriptor])  # a command that is done in a moment
+    timer.start()
     with state.lock():
-        pass
+        timer.join()
 
 
 def test_an_unusable_state_directory_says_what_to_do(tmp_path):

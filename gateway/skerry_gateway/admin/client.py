@@ -94,7 +94,7 @@ def _directly(directory: StateDir, verb: str, arguments: dict[str, Any]) -> dict
     from skerry_shim import crypto
 
     directory.prepare()
-    lock = directory.lock()
+    lock = directory.lock(wait_s=0)
     try:
         lock.__enter__()
     except LocalError as error:

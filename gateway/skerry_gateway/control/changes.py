@@ -64,6 +64,18 @@ class Changes:
         """Call `callback(node_key)` as soon as a key loses access (removal, expiry, logout, a new key)."""
         self._listeners.append(callback)
 
+    # across a restart
+
+    def remember(self) -> dict[str, Any]:
+        """Where the nodes could be reached last, JSON-able. Lost, it costs a moment; it lets nodes that come back first find the others."""
+        return {str(node_id): live.remember() for node_id, live in self.live.items() if live.disco_key != bytes(32)}
+
+    def recall(self, data: Any) -> None:
+        """Take over what remember() gave, before the first session."""
+        for node_id, live in self.live.items():
+            live.recall(data.get(str(node_id)) if isinstance(data, dict) else None)
+        self.maps.everything()
+
     # settings
 
     def set_derp_map(self, derp_map: dict[str, Any], now: int) -> None:

@@ -122,9 +122,25 @@ class Live:
     online: bool = False
     offline_at: int | None = None  # monotonic ms: when a node without a stream counts as offline
     seen_ms: int | None = None  # wall ms
+    recalled: bool = False  # from before the gateway's restart: whatever the node says itself is better
+
+    def remember(self) -> dict[str, Any]:
+        """What recall() takes back after a restart, JSON-able."""
+        return {"disco": self.disco_key.hex(), "endpoints": list(self.endpoints), "home": self.home_region, "hostinfo": self.hostinfo}
+
+    def recall(self, data: Any) -> None:
+        """Take over what remember() gave; what is damaged is left out."""
+        if isinstance(data, dict):
+            self.disco_key = key(f"discokey:{data.get('disco')}", "discokey")
+            self.endpoints = endpoints(data.get("endpoints"))
+            info, home = data.get("hostinfo"), data.get("home")
+            self.introduce({**(info if isinstance(info, dict) else {}), "NetInfo": {"PreferredDERP": home}})
+            self.recalled = True
 
     def update(self, request: dict[str, Any], fallback: bool = False) -> None:
         """Take over a map request. `fallback`: the request may be stale, so only fill in what is not known yet."""
+        fallback = fallback and not self.recalled
+        self.recalled = False
         disco_key = key(request.get("DiscoKey"), "discokey")
         if disco_key != ZERO_KEY and not (fallback and self.disco_key != ZERO_KEY):
             self.disco_key = disco_key

@@ -3,8 +3,9 @@
 The table `schema_version` has one row. A database without it is new.
 """
 
-from skerry_core.errors import LocalError
 from sqlalchemy import Connection, inspect, text
+
+from skerry_core.errors import LocalError
 
 from .migrations import MIGRATIONS
 

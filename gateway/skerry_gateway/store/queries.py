@@ -7,8 +7,9 @@ hashes of secrets are unique over all networks).
 import hashlib
 from typing import Any
 
-from skerry_core.errors import LocalError
 from sqlalchemy import Connection, RowMapping, Table, and_, delete, func, insert, or_, select, update
+
+from skerry_core.errors import LocalError
 
 from . import addresses, schema
 from .records import Network, Node, PolicyVersion, PreAuthKey, User

@@ -3,15 +3,18 @@
     gateway.db        SQLite (and its -wal, -shm)
     <name>.key        a secret: JSON {"version": 1, "private": 64 hex digits}
     lock              held by the process that may write: a running server, or a command working without one
+    recent.json       where nodes could be reached last: JSON {"version": 1, "nodes": {...}}; may be missing or damaged
     admin.sock        the running server's admin socket (made by serve)
 """
 
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from skerry_core.errors import LocalError
 
@@ -44,17 +47,30 @@ class StateDir:
         return self
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the right to write. LocalError when another process has it."""
+    def lock(self, wait_s: float = 3.0) -> Iterator[None]:
+        """Hold the right to write. LocalError when another process keeps it longer than `wait_s`: commands need it for a moment only."""
         descriptor = os.open(self.path / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise LocalError(f"another skerry-gateway works on {self.path}: stop it, or name another state with --state DIR") from None
+            deadline = time.monotonic() + wait_s
+            while not _locked(descriptor):
+                if time.monotonic() >= deadline:
+                    raise LocalError(f"another skerry-gateway works on {self.path}: stop it, or name another state with --state DIR")
+                time.sleep(0.02)
             yield
         finally:
             os.close(descriptor)
+
+    def remember(self, nodes: dict[str, Any]) -> None:
+        """Keep what Coordinator.remember() gave."""
+        write_private(self.path / "recent.json", json.dumps({"version": _VERSION, "nodes": nodes}).encode())
+
+    def recall(self) -> Any:
+        """What was kept; {} when there is nothing that can be used: it is a convenience, not the network's state."""
+        try:
+            data = json.loads((self.path / "recent.json").read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return data.get("nodes", {}) if isinstance(data, dict) and data.get("version") == _VERSION else {}
 
     def secret(self, name: str, size: int = 32) -> bytes:
         """The secret of that name; made on first use, from the operating system's randomness. Call it while holding the lock."""
@@ -68,6 +84,14 @@ class StateDir:
         except (OSError, UnicodeDecodeError) as error:
             raise LocalError(f"cannot read {path}: {error}") from None
         return _parse_secret(path, text, size)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _parse_secret(path: Path, text: str, size: int) -> bytes:
