@@ -59,8 +59,8 @@ def build(lab: Lab, folder: Path, official: bool) -> None:
         until(f"{node.name} is ready", node.socket.exists, 15)
         start = time.monotonic()
         node.up(gateway.url, gateway.key())
-        tell(result=f"{node.name} joined with a pre-auth key in {time.monotonic() - start:.2f} s, address {node_address(node)}")
-    camera_address = node_address(camera)
+        tell(result=f"{node.name} joined with a pre-auth key in {time.monotonic() - start:.2f} s, address {node.address}")
+    camera_address = camera.address
     took, round_trip = first_direct_ping(viewer, camera)
     tell(result=f"first direct ping desk -> camera-1 after {took:.2f} s: {round_trip} ms, through both NATs")
     python = str(BIN / "python")
@@ -74,10 +74,6 @@ def build(lab: Lab, folder: Path, official: bool) -> None:
     page(viewer.host, folder, "camera", camera_address, 8000)
     page(gateway.host, folder, "console", gateway.host.address, gateway.port, "/" + link.split("/", 3)[3])
     tell(ready=True)
-
-
-def node_address(node: Skerryd | Tailscaled) -> str:
-    return node.own_address() if isinstance(node, Skerryd) else node.address
 
 
 def end_with_the_outer_half() -> None:

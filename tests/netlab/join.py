@@ -12,7 +12,7 @@ def main() -> None:
         for node in nodes:
             node.start()
             node.up(gateway.url, gateway.key())
-        nodes[0].reaches(nodes[1].own_address())
+        nodes[0].reaches(nodes[1].address)
     print("joined and reached")
 
 

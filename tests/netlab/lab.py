@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -110,6 +111,7 @@ class Lab:
         for host in self.hosts:
             subprocess.run(["ip", "netns", "del", host.name], capture_output=True)
         subprocess.run(["ip", "link", "del", "wan"], capture_output=True)
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def stop(self, *processes: subprocess.Popen[bytes]) -> None:
         """End these processes: politely, after two seconds by force."""

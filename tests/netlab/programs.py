@@ -1,9 +1,12 @@
 """The programs that run in a lab's hosts: our gateway, our node, and the official client and relay."""
 
+import hashlib
 import json
 import os
+import ssl
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -184,10 +187,14 @@ class Skerryd(Node):
     def cli(self, *arguments: str, check: bool = True, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         return self.host.run(str(BIN / "skerry"), "--socket", str(self.socket), *arguments, check=check, timeout=timeout)
 
-    def own_address(self) -> str:
-        """Our IPv4 address, asked of our own command line (the official one may not be built)."""
-        addresses = self.own_status()["self"]["addresses"]
-        return next(a for a in addresses if ":" not in a)
+    @property
+    def address(self) -> str:
+        """Our IPv4 address, asked of our own command line: the official one may not be built."""
+        return next(a for a in self.own_status()["self"]["addresses"] if ":" not in a)
+
+    @property
+    def address6(self) -> str:
+        return next(a for a in self.own_status()["self"]["addresses"] if ":" in a)
 
     def own_status(self) -> dict[str, Any]:
         return json.loads(self.cli("status", "--json").stdout)
@@ -198,10 +205,60 @@ class Skerryd(Node):
 
 
 class Derper(Program):
-    """The official relay, with a certificate of its own; STUN beside it."""
+    """The official relay, with a certificate of its own, which it makes itself; STUN beside it."""
+
+    region = 900
 
     def argv(self) -> list[str]:
         exercised("derper")
         where = ["-a", f"{self.host.address}:443", "-http-port", "-1", "-stun-port", "3478"]
         certificates = ["-certmode", "manual", "-certdir", str(self.state), "-hostname", self.host.address]
         return [str(peers() / "derper"), "-c", str(self.state / "derper.key"), *where, *certificates]
+
+    def start(self) -> None:
+        super().start()
+        until("the relay has its certificate", lambda: "sha256-raw:" in self.log(), 20)
+
+    def derp_map(self, pin: str | None = None) -> dict[str, Any]:
+        """A map with this relay alone; its certificate is pinned (another `pin` is for those who must refuse it)."""
+        certificate = (self.state / f"{self.host.address}.crt").read_text()
+        found = hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate)).hexdigest()
+        node = {"Name": "900a", "RegionID": self.region, "HostName": self.host.address, "IPv4": self.host.address, "IPv6": "none"}
+        node["CertName"] = f"sha256-raw:{pin or found}"
+        region = {"RegionID": self.region, "RegionCode": "lab", "RegionName": "Lab", "Nodes": [node]}
+        return {"Regions": {str(self.region): region}, "omitDefaultRegions": True}
+
+
+class TestControl(Program):
+    """Tailscale's test control server; `options` are its command line's."""
+
+    __test__ = False
+    port = 8080
+
+    def __init__(self, host: Host, name: str, derp_map: dict[str, Any], *options: str) -> None:
+        super().__init__(host, name)
+        self.options = options
+        (self.state / "derp.json").write_text(json.dumps(derp_map))
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host.address}:{self.port}"
+
+    def argv(self) -> list[str]:
+        exercised("testcontrol")
+        where = ["--listen", f"{self.host.address}:{self.port}", "--derp-map", str(self.state / "derp.json")]
+        return [str(peers() / "testcontrol"), *where, "--magic-dns-domain", "tn.example", *self.options]
+
+    def start(self) -> None:
+        super().start()
+        until("the test control server listens", lambda: self.events("listening"), 20)
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        """What it reported of that kind, in order."""
+        lines = self.log().split("\n")[:-1]
+        return [event for event in map(json.loads, (line for line in lines if line.startswith("{"))) if event["event"] == kind]
+
+    def inject(self, node_key: str, response: dict[str, Any]) -> None:
+        """Put a map response on a node's stream; from then on it gets only those."""
+        request = urllib.request.Request(f"{self.url}/lab/map?node={node_key}", json.dumps(response).encode(), method="POST")
+        urllib.request.urlopen(request, timeout=10).close()
