@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import socket
 import ssl
 import subprocess
 import sys
@@ -112,6 +113,16 @@ class Gateway(Program):
 
 class Node(Program):
     """What our node and the official client share: the official command line works on both."""
+
+    def start(self) -> None:
+        super().start()
+        until(f"{self.name}'s daemon answers on its socket", self._answers, 20, 0.02)
+
+    def _answers(self) -> bool:
+        if self.process is not None and self.process.poll() is not None:
+            raise LabError(f"{self.name}'s daemon ended with {self.process.returncode}:\n{self.log()[-3000:]}")
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(self.socket)) == 0
 
     def official(self, *arguments: str, check: bool = True, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """`tailscale --socket ... ARGUMENTS` of the official client."""

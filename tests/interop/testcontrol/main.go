@@ -11,8 +11,9 @@
 //	{"event":"leave","id":1,"node_key":..}
 //	{"event":"stopped"}
 //
-// A GET of a sign-in URL (--require-auth) completes the sign-in. SIGTERM or SIGINT ends the program with status 0. Logs go to
-// standard error.
+// A GET of a sign-in URL (--require-auth) completes the sign-in. A POST of a MapResponse (JSON) to /lab/map?node=<node key> puts it on
+// that node's map stream: 204, or 409 when the node has none; from then on the stream carries only what is posted. SIGTERM or SIGINT
+// ends the program with status 0. Logs go to standard error.
 package main
 
 import (
@@ -156,6 +157,21 @@ func handler(server *testcontrol.Server, r *reporter) http.Handler {
 		}
 		r.emit("auth", map[string]any{"path": request.URL.Path})
 		fmt.Fprintln(w, "signed in")
+	})
+	pages.HandleFunc("POST /lab/map", func(w http.ResponseWriter, request *http.Request) {
+		var to key.NodePublic
+		response := new(tailcfg.MapResponse)
+		err := to.UnmarshalText([]byte(request.URL.Query().Get("node")))
+		if err == nil {
+			err = json.NewDecoder(request.Body).Decode(response)
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+		} else if !server.AddRawMapResponse(to, response) {
+			http.Error(w, "the node has no map stream", http.StatusConflict)
+		} else {
+			w.WriteHeader(http.StatusNoContent)
+		}
 	})
 	return pages
 }
