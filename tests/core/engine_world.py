@@ -139,9 +139,9 @@ class Stream:
 
 
 class Device:
-    def __init__(self, world, number, saved=None, start=True, **config):
+    def __init__(self, world, number, saved=None, start=True, endpoint=None, **config):
         self.world, self.number = world, number
-        self.endpoint = (bytes((198, 51, 100, number)), 41641)
+        self.endpoint = (endpoint or bytes((198, 51, 100, number)), 41641)
         self.config = {"gateway": "http://gateway.test", "hostname": f"node{number}", "auth_key": "good", "wanted": True, **config}
         self.saved, self.engine, self.streams, self.inbox, self.happened, self.saves = saved, None, {}, [], [], 0
         self.interface, self.applied, self.wall, self.tokens = None, [], WALL, 0
@@ -167,7 +167,10 @@ class Device:
 
     def set_uplink(self, endpoint):
         self.endpoint = endpoint
-        self.receive(("uplinks", [{"uplink": 0, "addresses": [(4, endpoint[0])], "port4": endpoint[1], "port6": 0}]))
+        address, port = endpoint
+        family = 4 if len(address) == 4 else 6
+        ports = {"port4": port if family == 4 else 0, "port6": port if family == 6 else 0}
+        self.receive(("uplinks", [{"uplink": 0, "addresses": [(family, address)], **ports}]))
 
     def receive(self, item):
         self.engine.receive(item, self.world.now)

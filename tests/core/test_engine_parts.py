@@ -247,3 +247,15 @@ def test_two_engines_on_micropython():
     except fetch.Unavailable as error:
         pytest.fail(str(error), pytrace=False)
     assert done.stdout == "ok\n", done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("wall", [0, 1_790_000_000_000])
+def test_a_restart_loop_does_not_push_the_stamps_away(wall):
+    ceiling = bytes(12)
+    for now in range(5000):
+        clock = Clock(ceiling, None)
+        clock.set_local(wall + now, 0)
+        clock.stamp(0)
+        ceiling = clock.ceiling
+    ahead = int.from_bytes(ceiling[:8], "big") - int.from_bytes(tai64n.encode(wall)[:8], "big")
+    assert ahead <= 4 * 3600 + 5010

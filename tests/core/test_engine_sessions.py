@@ -250,3 +250,46 @@ def test_replayed_initiations_change_nothing():
         world.run(100)
     assert b.peer(a).sessions() == before
     assert b.engine.drops["datagram"] == drops + 5
+
+
+def test_direct_over_ipv6_alone():
+    world = World()
+    a, b = (Device(world, number, endpoint=bytes.fromhex("20010db8") + bytes(11) + bytes([number])) for number in (1, 2))
+    assert world.run(5000, until=lambda: a.engine.state == b.engine.state == "Running" and len(a.engine.peers.all()) == 1)
+    world.run(3000)
+    a.packet(b)
+    assert world.run(2000, until=lambda: b.inbox and a.direct(b))
+    assert a.engine.status()["peers"][0]["endpoint"] == "[2001:db8::2]:41641"
+
+
+def test_probes_get_rarer_where_nothing_answers():
+    world = World()
+    a, b = pair(world)
+    block_udp(world)
+
+    def probes(span):
+        before = len([entry for entry in world.sent if is_direct(entry)])
+        talk(world, a, b, span, each=2000)
+        return len([entry for entry in world.sent if is_direct(entry)]) - before
+
+    first = probes(60_000)
+    probes(240_000)
+    assert probes(60_000) * 3 < first
+
+
+def test_call_me_maybes_are_bounded():
+    world = World()
+    a, b = pair(world)
+    many = [(bytes((203, 0, 113, number)), 1000 + number) for number in range(200)]
+    peer = a.peer(b)
+    before = len(world.sent)
+    for _ in range(100):
+        a.engine.paths.called(peer, many)
+    a.pump()
+    assert len(peer.candidates) <= 16 + 24 + 8 and peer.pings <= 64
+    assert len(world.sent) - before <= 64
+    for number in range(200):
+        a.engine.paths.heard(peer, (0, 4, bytes((192, 0, 2, number)), 5000, 0))
+    assert len(peer.candidates) <= 16 + 24 + 8
+    world.run(6000)
+    assert peer.pings == 0 and not a.engine.disco._pending

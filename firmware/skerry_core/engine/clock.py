@@ -13,6 +13,7 @@ from skerry_core.wireguard import tai64n
 
 LATEST = 2_111_616_000_000  # 2036-11-30, ten years after this was built
 AHEAD = 4 * 3600  # seconds the saved ceiling is ahead: six writes a day at most
+STEP = 1  # the same while stamps are ahead of the clock and grow by 1 ns each: a restart loop must not push them far
 SKEW = 60_000
 
 
@@ -63,7 +64,8 @@ class Clock:
         self._last = value
         if value <= self.ceiling:
             return value, False
-        seconds = int.from_bytes(value[:8], "big") + AHEAD
+        from_clock = value[:8] == tai64n.encode(wall)[:8]
+        seconds = int.from_bytes(value[:8], "big") + (AHEAD if from_clock else STEP)
         self.ceiling = seconds.to_bytes(8, "big") + value[8:]
         return value, True
 

@@ -152,6 +152,9 @@ class Control:
 
     def silent(self) -> None:
         """Timer: nothing came."""
+        if self.registration.auth_url and self.phase == "register":  # a person takes their time: no news, but is it still there?
+            self.again()
+            return
         self.failed("no answer" if self.phase != "poll" else f"silent for {POLL_SILENT // 1000} s")
 
     # what registration and maps report

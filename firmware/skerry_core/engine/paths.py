@@ -62,6 +62,7 @@ class Paths:
     def heard(self, peer: "Peer", where: "Path") -> None:
         """An authenticated message of the peer came from there."""
         if path.is_relay(where):
+            peer.gone_region = 0 if peer.gone_region == where[0] else peer.gone_region
             if peer.heard_region != where[0]:
                 peer.heard_region = where[0]
                 self.update(peer)
