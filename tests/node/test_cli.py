@@ -5,22 +5,62 @@ import selectors
 import threading
 
 import pytest
+
 from skerry_node.cli import main, output
 from skerry_node.localapi.http import Refusal
 from skerry_node.localapi.server import Feed, LocalServer
 
 GATEWAY = "https://gw.example"
 NODE = {
-    "id": 1, "stable_id": "n1", "key": "nodekey:" + "01" * 32, "name": "camera-1", "dns_name": "camera-1.net.", "hostname": "camera-1", "os": "linux",
-    "user": 1, "tags": [], "addresses": ["100.64.0.1"], "allowed_ips": [], "primary_routes": [], "expired": False, "online": True, "last_seen": None,
-    "created": None, "key_expiry": None, "relay": "home", "endpoints": [],
-}  # fmt: skip
-PEER = {**NODE, "name": "door", "addresses": ["100.64.0.2"], "rx_bytes": 1_234_567, "tx_bytes": 999, "last_handshake_ms": 5, "active": True,
-        "path": {"kind": "direct", "text": "direct 192.0.2.1:41641", "address": "192.0.2.1:41641", "latency_ms": 3.2}}  # fmt: skip
+    "id": 1,
+    "stable_id": "n1",
+    "key": "nodekey:" + "01" * 32,
+    "name": "camera-1",
+    "dns_name": "camera-1.net.",
+    "hostname": "camera-1",
+    "os": "linux",
+    "user": 1,
+    "tags": [],
+    "addresses": ["100.64.0.1"],
+    "allowed_ips": [],
+    "primary_routes": [],
+    "expired": False,
+    "online": True,
+    "last_seen": None,
+    "created": None,
+    "key_expiry": None,
+    "relay": "home",
+    "endpoints": [],
+}
+PEER = {
+    **NODE,
+    "name": "door",
+    "addresses": ["100.64.0.2"],
+    "rx_bytes": 1_234_567,
+    "tx_bytes": 999,
+    "last_handshake_ms": 5,
+    "active": True,
+    "path": {"kind": "direct", "text": "direct 192.0.2.1:41641", "address": "192.0.2.1:41641", "latency_ms": 3.2},
+}
 SHOWN = {
-    "version": "0", "state": "Running", "wanted": True, "gateway": GATEWAY, "connected": True, "from_saved_map": False, "auth_url": "", "error": "",
-    "health": [], "tun": "t", "port4": 1, "port6": 1, "network": "net", "home_relay": "home", "self": NODE, "peers": [PEER], "users": {},
-}  # fmt: skip
+    "version": "0",
+    "state": "Running",
+    "wanted": True,
+    "gateway": GATEWAY,
+    "connected": True,
+    "from_saved_map": False,
+    "auth_url": "",
+    "error": "",
+    "health": [],
+    "tun": "t",
+    "port4": 1,
+    "port6": 1,
+    "network": "net",
+    "home_relay": "home",
+    "self": NODE,
+    "peers": [PEER],
+    "users": {},
+}
 
 
 class Daemon:
@@ -138,7 +178,7 @@ def test_up_waits_until_connected(run, daemon):
     lines(daemon, {"event": "state", "state": "Starting"}, {"event": "map"}, {"event": "state", "state": "Running"})
     code, out, _ = run("up", "--gateway", GATEWAY, "--hostname", "camera-1", "--timeout", "10")
     assert code == 0 and "Connected as camera-1, 100.64.0.1" in out
-    assert [a for a in daemon.asked if a[1] == "skerry/up"][0][2] == {"gateway": GATEWAY, "hostname": "camera-1"}
+    assert next(a for a in daemon.asked if a[1] == "skerry/up")[2] == {"gateway": GATEWAY, "hostname": "camera-1"}
 
 
 def test_up_prints_the_link_and_goes_on_waiting(run, daemon):
@@ -210,8 +250,15 @@ def test_ping_without_an_answer_fails(run, daemon):
 
 
 def test_netcheck_why_logout(run, daemon):
-    daemon.answers["skerry/netcheck"] = {"udp": True, "ipv4": "192.0.2.9:1", "ipv6": None, "mapping_varies": False, "home_region": 1, "home_code": "fra",
-                                         "regions": [{"id": 1, "code": "fra", "latency_ms": 9}, {"id": 2, "code": "ams", "latency_ms": None}]}  # fmt: skip
+    daemon.answers["skerry/netcheck"] = {
+        "udp": True,
+        "ipv4": "192.0.2.9:1",
+        "ipv6": None,
+        "mapping_varies": False,
+        "home_region": 1,
+        "home_code": "fra",
+        "regions": [{"id": 1, "code": "fra", "latency_ms": 9}, {"id": 2, "code": "ams", "latency_ms": None}],
+    }
     out = run("netcheck")[1]
     assert "relay fra" in out and "9.0 ms" in out and "no answer" in out
     daemon.answers["skerry/why"] = {"name": "door", "key": "", "lines": ["door is reached directly.", "x" * 10 + " y" * 100]}

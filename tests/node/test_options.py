@@ -3,6 +3,7 @@
 import io
 
 import pytest
+
 from skerry_core.errors import LocalError
 from skerry_node import daemon, options
 from skerry_node.clock import Wall

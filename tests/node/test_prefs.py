@@ -1,6 +1,7 @@
 """Whose word counts: node.toml or the commands; and what is kept of a key."""
 
 import pytest
+
 from skerry_core.errors import LocalError
 from skerry_node.prefs import Prefs, base
 
