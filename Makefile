@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv/bin
 export PYTHON
 
-.PHONY: help run test check bench soak fuzz setup setup-test peers lock clean
+
+.PHONY: install uninstall help run test check bench soak fuzz setup setup-test peers lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -26,6 +27,12 @@ soak: setup-test ## the simulator over many seeds (SEEDS=20)
 
 fuzz: setup-test ## long runs of the hostile-input tests
 	@HYPOTHESIS_PROFILE=fuzz $(VENV)/pytest tests/core tests/gateway -k "hostile or hypothesis or random" --timeout 7200
+
+install: ## on a server or a board, as root: commands and systemd units; "make uninstall" takes them away
+	@build/install.sh
+
+uninstall:
+	@build/install.sh remove
 
 setup: ## .venv with locked packages and skerry itself
 	@build/setup.sh run
