@@ -7,9 +7,9 @@ from typing import Any
 from skerry_core.engine import Engine
 from skerry_core.path import udp
 from skerry_core.transport import Transport
-from skerry_shim import crypto
 from tests.sim import packets
-from tests.sim.network import Endpoint, Host, Network
+from tests.sim.checks import Watched
+from tests.sim.network import Endpoint, Host, Nat, Network
 from tests.sim.streams import End
 from tests.sim.world import EPOCH_MS, World
 
@@ -21,21 +21,29 @@ class Board:
     """`dial(host, port) -> End` opens a stream to the gateway; `answered` is told of every token that came back."""
 
     def __init__(
-        self, world: World, network: Network, host: Host, config: dict[str, Any], dial: "Callable[[Host, str, int], End | None]",
-        answered: Callable[["Board", bytes], None],
+        self, index: int, world: World, network: Network, host: Host, config: dict[str, Any],
+        dial: "Callable[[Host, str, int], End | None]", answered: Callable[["Board", bytes], None],
     ) -> None:
+        self.index = index
         self.world = world
         self.network = network
+        self.checks = network.checks
         self.host = host
         self.config = config
         self.dial = dial
         self.answered = answered
         self.saved: str | None = None  # what is on the card
+        self.streams_only = False  # its network lets no datagrams through, ever
         self.clock_offset = 0
         self.errors: list[str] = []
-        self.tokens = 0
+        self.tokens = self.saves = 0
+        verbs = ("apply", "send", "connect", "write", "close", "attach", "resolve", "interface", "save")
+        self._verbs: dict[str, Callable[..., None]] = {verb: getattr(self, "_do_" + verb) for verb in verbs}
         self.engine: Engine | None = None
-        self._life = 0
+        self.addresses: list[bytes] = []
+        self.owned: set[bytes] = set()  # every address it ever had
+        self.life = 0
+        self._held: list[Callable[[], None]] | None = None  # what happened while the board slept
 
     def wall(self) -> int:
         return EPOCH_MS + self.world.now + self.clock_offset
@@ -43,29 +51,64 @@ class Board:
     # -- life ---------------------------------------------------------------------------------------------------------------------
     def start(self) -> None:
         """Power on, with what the card holds."""
-        self._life += 1
+        self.life += 1
         random = self.world.source(self.host.name)
         saved = json.loads(self.saved) if self.saved else None
-        self.transport = Transport(crypto, random, lambda: self.world.now)
-        self.engine = Engine(self.config, crypto, random, self.world.now, saved)
+        self._data_crypto = Watched(self.checks, self.host.name, True)
+        self.transport = Transport(self._data_crypto, random, lambda: self.world.now)
+        self.engine = Engine(self.config, Watched(self.checks, self.host.name, False), random, self.world.now, saved)
         self.streams: dict[int, End] = {}
         self.regions: dict[int, int] = {}
-        self.addresses: list[bytes] = []
+        self.addresses = []
         self._wake: int | None = None
+        self._held = None
         self.host.up = True
         self.host.sockets[PORT] = self._datagram
         self.receive(("clock", self.wall()))
+        self._tell_uplinks()
+
+    def _tell_uplinks(self) -> None:
         self.receive(("uplinks", [{"uplink": 0, "addresses": [(4, self.host.address)], "port4": PORT, "port6": 0}]))
 
     def crash(self) -> None:
         """Power off: what was not saved is lost, streams end without a word."""
         self.host.up = False
-        self._life += 1
-        self.engine = None
+        self.life += 1
+        self.engine = self._held = None
+        self.addresses = []
         self.host.sockets.clear()
         for stream in self.streams.values():
             stream.cut("crash")
         self.streams.clear()
+
+    def move(self, address: bytes, nat: Nat | None) -> None:
+        """Another network: streams of the old address are dead, and nobody at the other end knows."""
+        self.network.move(self.host, address, nat)
+        for stream in self.streams.values():
+            stream.cut("moved")
+        if self.engine:
+            self._tell_uplinks()
+
+    def suspend(self) -> None:
+        """Asleep: nothing runs, nothing is received; monotonic time goes on."""
+        if self.engine and self._held is None:
+            self._held = []
+            self.host.up = False
+
+    def resume(self) -> None:
+        """What happened meanwhile is found on waking, timers too."""
+        held, self._held = self._held, None
+        if held is None or self.engine is None:
+            return
+        self.host.up = True
+        for each in held:
+            each()
+        self.engine.handle_timer(self.world.now)
+        self.pump()
+
+    @property
+    def awake(self) -> bool:
+        return self.engine is not None and self._held is None
 
     def jump_clock(self, by: int) -> None:
         self.clock_offset += by
@@ -76,17 +119,19 @@ class Board:
         self.receive(("command", 1, "up", {"key": key}))
 
     # -- the application ----------------------------------------------------------------------------------------------------------
-    def say(self, to: bytes, payload: bytes) -> None:
+    def say(self, to: bytes, payload: bytes, ports: tuple[int, int] = (packets.PORT, packets.PORT)) -> None:
         """One datagram to another node's address in the network."""
-        if self.engine and self.addresses:
-            self.transport.packet(packets.udp(self.addresses[0], to, payload))
+        if self.awake and self.addresses:
+            self.transport.packet(packets.udp(self.addresses[0], to, payload, ports))
             self.pump()
 
     def _hear(self, packet: bytes) -> None:
         parsed = packets.parse(packet)
         if not parsed:
+            self.checks.fail(f"{self.host.name} got {packet.hex()}, which nobody sent")
             return
         source, _, payload = parsed
+        self.checks.delivered(self, *parsed)
         if payload[:1] == b"?":
             self.transport.packet(packets.udp(self.addresses[0], source, b"!" + payload[1:]))
         else:
@@ -95,39 +140,37 @@ class Board:
 
     # -- the adapter --------------------------------------------------------------------------------------------------------------
     def receive(self, item: tuple[Any, ...]) -> None:
-        if self.engine:
+        if self._held is not None:
+            self._held.append(lambda: self.receive(item))
+        elif self.engine:
             self.engine.receive(item, self.world.now)
             self.pump()
 
     def pump(self) -> None:
         """Carry everything between engine, transport and network till both rest, then sleep till the engine's next timer."""
         assert self.engine is not None
+        engine, transport, now = self.engine, self.transport, self.world.now
         for _ in range(MAX_ROUNDS):
-            busy = self._poll()
-            actions = self.engine.actions()
+            items = transport.poll()
+            for item in items:
+                if item[0] == "relay-out":
+                    self._relay_out(item[1])
+                else:
+                    engine.receive(item, now)
+            actions = engine.actions()
             for action in actions:
-                self._act(*action)
-            for path, data in self.transport.datagrams():
-                self.network.send(self.host, PORT, (path[2], path[3]), data)
-            inner = self.transport.packets()
+                self._verbs[action[0]](*action[1:])
+            inner = transport.packets()
             for packet in inner:
                 self._hear(packet)
-            self._note_events()
-            if not (busy or actions or inner):
+            if not (items or actions or inner):
                 break
         else:
-            raise AssertionError(f"{self.host.name}: engine and transport never come to rest")
+            self.checks.fail(f"{self.host.name}: engine and transport never come to rest")
+        for path, data in transport.datagrams():
+            self.network.send(self.host, PORT, (path[2], path[3]), data)
+        self._note_events()
         self._sleep()
-
-    def _poll(self) -> bool:
-        assert self.engine is not None
-        items = self.transport.poll()
-        for item in items:
-            if item[0] == "relay-out":
-                self._relay_out(item[1])
-            else:
-                self.engine.receive(item, self.world.now)
-        return bool(items)
 
     def _relay_out(self, region: int) -> None:
         stream = self.streams.get(self.regions.get(region, -1))
@@ -150,14 +193,16 @@ class Board:
         if due is None or (self._wake is not None and self._wake <= due and self._wake > self.world.now):
             return
         self._wake = due
-        life = self._life
+        life = self.life
         self.world.after(due - self.world.now, lambda: self._timer(life, due))
 
     def _timer(self, life: int, due: int) -> None:
-        if life != self._life or self.engine is None:
+        if life != self.life or self.engine is None:
             return
         if self._wake == due:
             self._wake = None
+        if self._held is not None:
+            return
         self.engine.handle_timer(self.world.now)
         self.pump()
 
@@ -166,16 +211,17 @@ class Board:
         self.pump()
 
     # -- actions ------------------------------------------------------------------------------------------------------------------
-    def _act(self, verb: str, *arguments: Any) -> None:
-        getattr(self, "_do_" + verb)(*arguments)
-
     def _do_apply(self, changes: list[tuple[Any, ...]]) -> None:
+        for change in changes:
+            if change[0] == "session":
+                self._data_crypto.born(change[5:7])
         self.transport.apply(changes)
 
     def _do_send(self, path: tuple[Any, ...], data: bytes) -> None:
         self.transport.send(path, data)
 
     def _do_connect(self, stream: int, target: dict[str, Any]) -> None:
+        self.checks.dialled(self.host.name)
         end = self.dial(self.host, target["host"], target["port"])
         if end is None:
             self._later(stream, "closed", "connection refused", 50)
@@ -186,15 +232,18 @@ class Board:
         self._later(stream, "open", None, 60)
 
     def _later(self, stream: int, what: str, detail: str | None, delay: int) -> None:
-        life = self._life
+        life = self.life
 
         def tell() -> None:
-            if life == self._life and (what == "closed" or stream in self.streams):
+            if life == self.life and (what == "closed" or stream in self.streams):
                 self.receive(("stream", stream, what, detail))
 
         self.world.after(delay, tell)
 
     def _stream_data(self, stream: int, data: bytes) -> None:
+        if self._held is not None:
+            self._held.append(lambda: self._stream_data(stream, data))
+            return
         for region, attached in self.regions.items():
             if attached == stream:
                 self.transport.relay_in(region, data)
@@ -226,7 +275,10 @@ class Board:
 
     def _do_interface(self, wanted: dict[str, Any]) -> None:
         self.addresses = [address for address, _ in wanted["addresses"] if len(address) == 4]
+        self.owned.update(self.addresses)
+        self.checks.addresses(self.host.name, self.addresses)
 
     def _do_save(self) -> None:
         assert self.engine is not None
         self.saved = json.dumps(self.engine.save())
+        self.saves += 1

@@ -2,11 +2,15 @@
 
 A NAT maps (inner address, port) to a port of its public address: endpoint-independent ("easy", with address and port dependent
 filtering, as Linux does) or a new port per destination ("hard"). Mappings die after 120 s without use. It does not fragment.
+
+Of a host alone: `connected` (cable), `mute` and `deaf` (one way is lost; streams then stall), `udp` (False: a network that lets only
+streams through), `lag` (ms more for each of its datagrams).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from tests.sim.checks import DATAGRAMS, Checks
 from tests.sim.world import World
 
 Endpoint = tuple[bytes, int]
@@ -21,6 +25,10 @@ class Faults:
     duplicate: float = 0.0
     reorder: float = 0.0  # this share is delayed by up to a second more
     flip: float = 0.0  # one bit changed
+
+    @property
+    def any(self) -> bool:
+        return bool(self.loss or self.duplicate or self.reorder or self.flip)
 
 
 @dataclass
@@ -67,34 +75,35 @@ class Nat:
 
 @dataclass
 class Host:
-    """A machine: its own address, the NAT in front of it, and whether the cable is in."""
+    """A machine: its own address, the NAT in front of it, and how it is connected."""
 
     name: str
     address: bytes
     nat: Nat | None = None
     connected: bool = True
     up: bool = True
-    faults: Faults = field(default_factory=Faults)
+    mute: bool = False
+    deaf: bool = False
+    udp: bool = True
+    lag: int = 0
     sockets: dict[int, Callable[[Endpoint, bytes], None]] = field(default_factory=dict)
+    burst: tuple[int, int] = (0, 0)  # second, datagrams sent in it
 
     @property
     def reachable(self) -> bool:
-        return self.connected and self.up
-
-    @property
-    def public(self) -> bytes:
-        return self.nat.address if self.nat else self.address
+        """Whether streams get through."""
+        return self.connected and self.up and not self.mute and not self.deaf
 
 
 class Network:
     """Carries datagrams between hosts."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, checks: Checks) -> None:
         self.world = world
+        self.checks = checks
         self.faults = Faults()
         self.hosts: dict[bytes, Host] = {}  # by own address; private ones are unique here too
         self.nats: dict[bytes, Nat] = {}
-        self.delay = (10, 60)  # ms one way, drawn per datagram
 
     def host(self, name: str, address: bytes, nat: Nat | None = None) -> Host:
         host = self.hosts[address] = Host(name, address, nat)
@@ -102,36 +111,54 @@ class Network:
             self.nats[nat.address] = nat
         return host
 
+    def move(self, host: Host, address: bytes, nat: Nat | None) -> None:
+        """The host is somewhere else now."""
+        del self.hosts[host.address]
+        host.address, host.nat = address, nat
+        self.hosts[address] = host
+        if nat:
+            self.nats[nat.address] = nat
+
+    def _leaves(self, host: Host) -> bool:
+        second = self.world.now // 1000
+        host.burst = (second, host.burst[1] + 1 if host.burst[0] == second else 1)
+        if host.burst[1] > DATAGRAMS:
+            self.checks.fail(f"{host.name} sent {host.burst[1]} datagrams within a second")
+        kind = "partition" if not (host.connected and host.up) else "one-way" if host.mute else "udp-blocked" if not host.udp else ""
+        if kind:
+            self.world.hits[kind] += 1
+        return not kind
+
     def send(self, host: Host, port: int, destination: Endpoint, data: bytes) -> None:
         """One datagram from a host's port."""
-        if not host.reachable:
-            self.world.hits["partition"] += 1
+        if not self._leaves(host):
             return
         source = (host.address, port)
         target = self.hosts.get(destination[0])
         local = target is not None and target.nat is host.nat and host.nat is not None
         if host.nat and not local:
             source = host.nat.outgoing(source, destination, self.world.now)
-        for delay, payload in self._fates(host.faults, data):
-            self.world.after(delay, lambda p=payload: self._arrive(source, destination, p, local))  # type: ignore[misc]
+        for delay, payload in self._fates(data):
+            self.world.after(delay + host.lag, lambda p=payload: self._arrive(source, destination, p, local))  # type: ignore[misc]
 
-    def _fates(self, own: Faults, data: bytes) -> list[tuple[int, bytes]]:
+    def _fates(self, data: bytes) -> list[tuple[int, bytes]]:
         """The copies that travel: (delay, bytes) each."""
-        world, random = self.world, self.world.random
-        for faults in (self.faults, own):
-            if faults.loss and random.random() < faults.loss:
-                world.hits["loss"] += 1
-                return []
-        delay = random.randint(*self.delay)
-        if self.faults.reorder and random.random() < self.faults.reorder:
+        world, random, faults = self.world, self.world.random, self.faults
+        delay = world.delay()
+        if not faults.any:
+            return [(delay, data)]
+        if random.random() < faults.loss:
+            world.hits["loss"] += 1
+            return []
+        if random.random() < faults.reorder:
             world.hits["reorder"] += 1
             delay += random.randint(100, 1000)
-        if self.faults.flip and random.random() < self.faults.flip:
+        if random.random() < faults.flip:
             world.hits["flip"] += 1
             at = random.randrange(len(data))
             data = data[:at] + bytes([data[at] ^ 1 << random.randrange(8)]) + data[at + 1 :]
         fates = [(delay, data)]
-        if self.faults.duplicate and random.random() < self.faults.duplicate:
+        if random.random() < faults.duplicate:
             world.hits["duplicate"] += 1
             fates.append((delay + random.randint(1, 200), data))
         return fates
@@ -146,7 +173,10 @@ class Network:
                 return
             address, port = inner
         host = self.hosts.get(address)
-        if host is None or (host.nat and not nat and not local) or not host.reachable:
+        if host is None or (host.nat and not nat and not local) or not (host.connected and host.up and host.udp):
+            return
+        if host.deaf:
+            self.world.hits["one-way"] += 1
             return
         receive = host.sockets.get(port)
         if receive:

@@ -10,6 +10,7 @@ from typing import Any
 
 from skerry_core.errors import PeerError
 from skerry_core.http1 import RequestHeadParser, response_head
+from skerry_gateway import admin
 from skerry_gateway.control import Coordinator
 from skerry_gateway.relay import Relay
 from skerry_gateway.serve.address import parse as parse_url
@@ -17,12 +18,14 @@ from skerry_gateway.serve.derpmap import derp_map
 from skerry_gateway.store import Store
 from skerry_gateway.stun import Answerer
 from skerry_shim import crypto
+from tests.sim import packets
 from tests.sim.network import Endpoint, Host, Network
 from tests.sim.streams import End, connect
 from tests.sim.world import EPOCH_MS, World
 
 ADDRESS = bytes([10, 0, 0, 1])
 PORT, STUN_PORT = 8080, 3478
+POLICY = json.dumps({"acls": [{"action": "accept", "src": ["*"], "dst": [f"*:{packets.PORT}"]}]})
 
 
 class SimGateway:
@@ -36,19 +39,28 @@ class SimGateway:
         self.store = Store.memory()
         self.private_key, self.relay_key = world.bytes(32), world.bytes(32)
         self._life = 0
+        self._shut_out: set[str] = set()
         self._up()
-        self.key = self._make_key()
+        self.key: str = self.call("keys create", user="owner", reusable=True)["key"]
+        self.call("policy set", text=POLICY)
 
-    def _make_key(self) -> str:
-        from skerry_gateway.store import queries
-        c = self.coordinator
-        c.identity.ensure_owner(EPOCH_MS)
-        c.reload_users(self.world.now)
-        text = "k" * 40
-        with self.store.write() as con:
-            owner = queries.users(con, c.members.network.id)[0]
-            queries.create_key(con, network_id=c.members.network.id, user_id=owner.id, hash=queries.digest(text), reusable=True, ephemeral=False, tags=[], created_ms=EPOCH_MS, expires_ms=None, uses=0)
-        return text
+    def call(self, verb: str, **arguments: Any) -> dict[str, Any]:
+        """An admin verb, as the gateway's own command line does it."""
+        try:
+            return admin.call(self.coordinator, verb, arguments, self.world.now)
+        finally:
+            self._settle()
+
+    def shut_out(self, client: Host) -> None:
+        """This node hears nothing from the control server any more, and does not know."""
+        self._shut_out.add(client.name)
+        for session in [session for session in self.ends if session in self.coordinator.sessions]:
+            other = self.ends[session].other
+            if other is not None and other.host is client:
+                self.ends[session].cut("shut out")
+
+    def let_in(self, client: Host) -> None:
+        self._shut_out.discard(client.name)
 
     def _up(self) -> None:
         self._life += 1
@@ -58,7 +70,7 @@ class SimGateway:
         now = self.world.now
         self.coordinator = Coordinator(self.store, self.private_key, crypto, random, where, now, EPOCH_MS + now, url=self.url)
         self.relay = Relay(crypto, random, self.relay_key, self.coordinator.relay_allowed)
-        self.coordinator.on_withdraw(self.relay.withdraw)
+        self.coordinator.on_withdraw(lambda key: self.relay.withdraw(key, self.world.now))
         self.servers: tuple[Any, ...] = (self.coordinator, self.relay)
         self.ends: dict[Any, End] = {}
         self._wake: dict[Any, int] = {}
@@ -66,16 +78,30 @@ class SimGateway:
         for port in (STUN_PORT, STUN_PORT + 1):
             self.host.sockets[port] = lambda source, data, port=port: self._stun(answerer, port, source, data)  # type: ignore[misc]
 
-    def restart(self, away: int) -> None:
-        """Crash, and come back after `away` ms."""
+    def restart(self, away: int, orderly: bool) -> None:
+        """Stop, and come back after `away` ms. Orderly: the streams are closed; else as when the power goes, and nobody is told."""
         if not self.host.up:
             return
-        self.host.up = False
         self._life += 1
+        ends, self.ends = self.ends, {}
+        for end in ends.values():
+            if orderly:
+                end.close()
+            else:
+                end.cut("crash")
+        self.host.up = False
         self.host.sockets.clear()
-        for end in self.ends.values():
-            end.cut("crash")
         self.world.after(away, self._up)
+
+    def restart_relay(self) -> None:
+        """The relay alone forgets everybody and starts anew; its streams are closed."""
+        if not self.host.up:
+            return
+        for session in [session for session in self.ends if session not in self.coordinator.sessions]:
+            end = self.ends.pop(session)
+            end.close()
+        self.relay = Relay(crypto, self.world.source("relay"), self.relay_key, self.coordinator.relay_allowed)
+        self.servers = (self.coordinator, self.relay)
 
     def public_key(self, hostname: str) -> bytes | None:
         """The node key of a member, by its name."""
@@ -115,6 +141,8 @@ class SimGateway:
             body = json.dumps(self.coordinator.key_json()).encode()
             end.write(response_head(200, "OK", {"Content-Length": str(len(body)), "Connection": "close"}) + body)
             end.close()
+        elif (method, path) == ("POST", "/ts2021") and client.name in self._shut_out:
+            end.cut("shut out")
         elif (method, path) == ("POST", "/ts2021"):
             end.write(response_head(101, "Switching Protocols", {"Upgrade": upgrade, "Connection": "upgrade"}))
             first = base64.b64decode(headers["x-tailscale-handshake"])

@@ -90,7 +90,7 @@ class End:
 
     def _at_arrival(self, action: Callable[[], None]) -> None:
         """After a delay, never before what was sent earlier."""
-        arrival = max(self._last_arrival, self.world.now + self.world.random.randint(10, 60))
+        arrival = max(self._last_arrival, self.world.now + self.world.delay())
         self._last_arrival = arrival
         self.world.after(arrival - self.world.now, action)
 
