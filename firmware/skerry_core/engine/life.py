@@ -24,7 +24,8 @@ class Life:
 
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
-        self._saved_peers: Any = None
+        self._saved_once = False
+        self._shapes: dict[int, Any] = {}  # of each peer, what a saved map must not lack for long
 
     def go_up(self) -> None:
         """Wanted: from the saved map at once, from the gateway as soon as it answers."""
@@ -149,7 +150,7 @@ class Life:
         self._install(changed, None if first or "self" in changed else set(self._engine.netmap.touched))
         if changed - {"keep-alive", "control-time", "ping"}:
             self._engine.event(("map",))
-            self._map_to_save(first)
+            self._map_to_save(first, "self" in changed)
         if self.expired():
             self.key_expired()
         self._engine.state_changed()
@@ -189,18 +190,29 @@ class Life:
         self._engine.peers.sync()
         self._engine.peers.interface(self._engine.netmap.self_node is not None)
 
-    def _map_to_save(self, first: bool) -> None:
-        shape = (
-            self._engine.netmap.self_node,
-            sorted([(node.id, node.key, node.disco_key, node.home_derp) for node in self._engine.netmap.peers.values()]),
-        )
-        if first and self._saved_peers is None:
-            self._engine.timers.set(("save",), self._engine.now)
-        elif self._engine.timers.at(("save",)) is None:
-            self._engine.timers.set(("save",), self._engine.now + (SAVE_RARELY if shape == self._saved_peers else SAVE_LATER))
-        elif shape != self._saved_peers:
-            self._engine.timers.set(("save",), min(self._engine.timers.at(("save",)) or 0, self._engine.now + SAVE_LATER))
-        self._saved_peers = shape
+    def _map_to_save(self, first: bool, own: bool) -> None:
+        timers, now = self._engine.timers, self._engine.now
+        moved = self._shape_changed() or own
+        if first and not self._saved_once:
+            self._saved_once = True
+            timers.set(("save",), now)
+        elif timers.at(("save",)) is None:
+            timers.set(("save",), now + (SAVE_LATER if moved else SAVE_RARELY))
+        elif moved:
+            timers.set(("save",), min(timers.at(("save",)) or 0, now + SAVE_LATER))
+
+    def _shape_changed(self) -> bool:
+        """Whether a peer that this response touched came, went, or has another key or home."""
+        changed, peers = False, self._engine.netmap.peers
+        for number in self._engine.netmap.touched:
+            node = peers.get(number)
+            shape = None if node is None else (node.key, node.disco_key, node.home_derp)
+            if shape != self._shapes.get(number):
+                changed = True
+                self._shapes[number] = shape
+            if node is None:
+                self._shapes.pop(number, None)
+        return changed
 
     def save_map(self) -> None:
         """Timer: the map changed a while ago."""

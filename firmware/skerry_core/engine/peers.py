@@ -33,7 +33,7 @@ class Peers:
         self.by_address: dict[bytes, Peer] = {}
         self.stamps = stamps  # greatest handshake stamps of peers, by node key
         self._count = 0
-        self._owners: dict[Prefix, int] = {}
+        self._routes: list[Prefix] = []  # every prefix some peer owns
         self._filter: bytes | None = b"?"
         self._rules: Any = None  # what the filter was compiled from
         self._interface: Any = None
@@ -144,7 +144,7 @@ class Peers:
             if new:
                 self._engine.paths.update(peer)
                 self._engine.sessions.arm(peer, 1 | 2 | 32)
-        self._owners = owners
+        self._routes = sorted(owners, key=lambda prefix: (len(prefix[0]), prefix))
 
     # what follows from the map for ourselves
 
@@ -190,7 +190,7 @@ class Peers:
         """Tell the adapter what the operating system should have, if that changed."""
         node = self._engine.netmap.self_node
         addresses = [] if node is None or not up else list(node.addresses)
-        routes = sorted(self._owners, key=lambda prefix: (len(prefix[0]), prefix)) if up else []
+        routes = self._routes if up else []
         wanted = {"addresses": addresses, "routes": routes, "mtu": MTU, "up": up and bool(addresses)}
         if wanted != self._interface:
             self._interface = wanted
@@ -200,7 +200,7 @@ class Peers:
         """The node goes down or logs out: nobody is installed, nothing is allowed in."""
         for number, peer in list(self.by_id.items()):
             self._remove(number, peer)
-        self._owners, self.by_address, self._own = {}, {}, None
+        self._routes, self.by_address, self._own = [], {}, None
         self._engine.own_addresses = []
         self._engine.apply(("addresses", []))
         self._engine.apply(("local-routes", []))

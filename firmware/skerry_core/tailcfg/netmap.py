@@ -210,9 +210,11 @@ class NetworkMap:
     def _compare(self, old: _State, new: _State, response: "dict[str, Any]") -> set[str]:
         self.touched = set()
         if new.peers is not old.peers:
-            self.touched = {each for each in new.peers if old.peers.get(each) != new.peers[each]} | {
-                each for each in old.peers if each not in new.peers
-            }
+            self.touched = {each for each in old.peers if each not in new.peers}
+            for each, node in new.peers.items():
+                before = old.peers.get(each)
+                if before is not node and before != node:  # most are the very same object
+                    self.touched.add(each)
         changed = {word for word, name in _REPORTED if name != "peers" and getattr(old, name) != getattr(new, name)}
         if _document(old.derp_map) != _document(new.derp_map):
             changed.add("derp")
