@@ -269,6 +269,11 @@ class TestControl(Program):
         lines = self.log().split("\n")[:-1]
         return [event for event in map(json.loads, (line for line in lines if line.startswith("{"))) if event["event"] == kind]
 
+    def node(self, hostname: str) -> dict[str, Any]:
+        """The last it reported of the node with that host name."""
+        known = [event for kind in ("join", "update") for event in self.events(kind) if event["hostname"] == hostname]
+        return known[-1]
+
     def inject(self, node_key: str, response: dict[str, Any]) -> None:
         """Put a map response on a node's stream; from then on it gets only those."""
         request = urllib.request.Request(f"{self.url}/lab/map?node={node_key}", json.dumps(response).encode(), method="POST")
