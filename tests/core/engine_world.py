@@ -318,6 +318,8 @@ class RelaySession:
             self.server.carried += 1
             if key in self.server.clients:
                 self.server.clients[key].stream.send(derp.recv_packet(self.key, packet))
+        elif kind == derp.PING:
+            self.stream.send(derp.pong(payload))
         elif kind == derp.NOTE_PREFERRED:
             self.server.preferred[self.key] = derp.parse_note_preferred(payload)
 

@@ -11,7 +11,7 @@ from skerry_core.engine import Engine
 from skerry_core.errors import LocalError
 from skerry_core.tailcfg.keys import encode_key
 from skerry_shim import crypto
-from tests.core.engine_world import STUN, Device, World, _time
+from tests.core.engine_world import STUN, Device, World, _time, ipv4
 from tests.core.test_engine_parts import regions
 from tests.core.test_engine_sessions import block_udp, pair
 
@@ -568,3 +568,56 @@ def test_two_regions_each_side_at_its_own():
     assert a.engine.relays.live(901) and b.engine.relays.live(900)
     world.run(200_000)
     assert not a.engine.relays.live(901) and a.engine.relays.live(900), "closed after a minute without a write"
+
+
+def test_half_open_relay_is_noticed_by_what_gets_no_answer():
+    world = World()
+    a, b = pair(world)
+    block_udp(world)
+    a.packet(b)
+    assert world.run(3000, until=lambda: b.inbox)
+    link = a.engine.relays.link(900)
+    stream = a.streams[link.stream]
+    stream.far, stream.device = None, type("Nobody", (), {"engine": None})()
+    broken, got = world.now, len(b.inbox)
+    assert world.run(40_000, until=lambda: a.packet(b) or len(b.inbox) > got)
+    assert world.now - broken <= 25_000
+
+
+def test_an_answering_relay_is_not_given_up_for_a_silent_peer():
+    world = World()
+    a, b = pair(world)
+    b.stop()
+    link = a.engine.relays.link(900)
+    since = link.since
+    for _ in range(60):
+        a.transport.packet(ipv4(a.address, bytes((100, 64, 0, 2))))
+        world.run(1000)
+    assert link.since == since and link.stage == "up"
+
+
+def test_a_fault_of_ours_ends_the_stream_and_not_the_node():
+    world = World()
+    a, b = pair(world)
+    apply, broken = a.engine.netmap.apply, [True]
+    a.engine.netmap.apply = lambda *arguments: {}["bug"] if broken else apply(*arguments)
+    world.gateway.broadcast(crypto.x25519_public(b.engine.machine_private), {"Health": []})
+    world.run(500)
+    assert a.engine.drops["fault-stream"] == 1 and a.engine.control.since is None
+    assert any("internal fault" in error for error in a.errors())
+    broken.clear()
+    assert world.run(10_000, until=lambda: a.engine.control.since is not None)
+    a.packet(b)
+    assert world.run(1000, until=lambda: b.inbox)
+
+
+def test_another_gateway_in_the_configuration_starts_over():
+    world = World()
+    a, _ = pair(world)
+    saved = a.engine.save()
+    same = Engine({"gateway": "http://gateway.test"}, crypto, world.rng.randbytes, 0, saved)
+    assert same.logged_in and same.netmap.self_node is not None and same.control.key == world.gateway.key
+    other = Engine({"gateway": "http://other.test"}, crypto, world.rng.randbytes, 0, saved)
+    assert not other.logged_in and other.netmap.self_node is None and other.control.key is None
+    assert other.node_private != same.node_private and other.machine_private == same.machine_private
+    assert other.clock.ceiling == same.clock.ceiling

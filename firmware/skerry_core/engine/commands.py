@@ -107,7 +107,7 @@ def set_(engine: "Engine", token: "Any", arguments: "Arguments") -> None:
 
 def _set(engine: "Engine", arguments: "Arguments") -> "list[str]":
     checked = {name: _checked(name, value) for name, value in arguments.items() if value is not None}
-    routes = [_route(text) for text in checked["routes"]] if "routes" in checked else None
+    routes = [route(text) for text in checked["routes"]] if "routes" in checked else None
     gateway = Gateway(checked["gateway"]) if "gateway" in checked else None
     changed = sorted([name for name, value in checked.items() if engine.config.get(name) != value])
     for name in changed:
@@ -135,7 +135,8 @@ def _checked(name: str, value: "Any") -> "Any":
     return list(value) if name in _LISTS else value
 
 
-def _route(text: str) -> "tuple[bytes, int]":
+def route(text: str) -> "tuple[bytes, int]":
+    """A prefix we offer to route; LocalError when it is none."""
     try:
         return parse_prefix(text)
     except PeerError:

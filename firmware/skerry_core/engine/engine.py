@@ -11,7 +11,7 @@ from skerry_core.engine import commands, state
 from skerry_core.engine.clock import Clock
 from skerry_core.engine.control import Control
 from skerry_core.engine.disco import Disco
-from skerry_core.engine.gateway import Gateway
+from skerry_core.engine.gateway import chosen
 from skerry_core.engine.life import Life
 from skerry_core.engine.netcheck import Netcheck
 from skerry_core.engine.paths import Paths
@@ -23,7 +23,6 @@ from skerry_core.engine.timers import Timers
 from skerry_core.engine.why import why
 from skerry_core.errors import LocalError, PeerError
 from skerry_core.tailcfg.netmap import NetworkMap
-from skerry_core.tailcfg.node import parse_prefix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +45,7 @@ class Engine:
         """
         self.config, self.crypto, self.random, self.now = dict(config), crypto, random, now
         loaded = state.load(saved, random)
+        gateway, key = chosen(self.config, loaded, random)
         self.machine_private, self.disco_private = loaded.machine_key, loaded.disco_key
         self.disco_public: bytes = crypto.x25519_public(self.disco_private)
         self.set_node_key(loaded.node_key)
@@ -54,14 +54,13 @@ class Engine:
         self.netmap = NetworkMap()
         if loaded.netmap is not None and self.logged_in:
             self.netmap.load(loaded.netmap)
-        gateway, key = _gateway(self.config, loaded)
         self.running = False
         self.map_is_live = False
         self.own_addresses: list[bytes] = []
         self.pending_endpoints: list[Peer] = []
         self.drops: dict[str, int] = {}
         self.state = "NoState"
-        self.offered = _prefixes(self.config.get("routes") or [])
+        self.offered = [commands.route(text) for text in self.config.get("routes") or []]
         self._actions: list[tuple[Any, ...]] = []
         self._changes: list[tuple[Any, ...]] = []
         self._events: list[tuple[Any, ...]] = []
@@ -85,7 +84,7 @@ class Engine:
 
     def receive(self, item: "tuple[Any, ...]", now: int) -> None:
         """One input. LocalError: the item is not one."""
-        self.now = max(self.now, now)
+        self.handle_timer(now)  # after a sleep inputs come before timers: what is over by now must not be used for them
         handler = self._inputs.get(item[0]) if isinstance(item, tuple) and item else None
         if handler is None:
             raise LocalError(f"input {item[0] if isinstance(item, tuple) and item else item!r}: no such input")
@@ -96,7 +95,7 @@ class Engine:
         except Exception as error:
             if item[0] not in OUTSIDE:
                 raise
-            self._fault(item[0], error)
+            self._fault(item[0], item[1], error)
 
     def handle_timer(self, now: int) -> None:
         """Run every timer that is due."""
@@ -291,8 +290,17 @@ class Engine:
         """Something from outside was of no use."""
         self.drops[kind] = self.drops.get(kind, 0) + 1
 
-    def _fault(self, kind: str, error: Exception) -> None:
+    def _break(self, stream: int) -> None:
+        # what was half understood is not gone on with
+        callback = self._streams.pop(stream, None)
+        if callback is not None:
+            self.act(("close", stream))
+            callback("closed", "an internal fault while reading it")
+
+    def _fault(self, kind: str, stream: int, error: Exception) -> None:
         # a bug of ours that somebody outside can reach must not end the node; it is told, once a kind
+        if kind == "stream":
+            self._break(stream)
         if "fault-" + kind not in self.drops:
             self.event(("error", f"internal fault while handling a {kind} from outside: {type(error).__name__}; please report it"))
         self.dropped("fault-" + kind)
@@ -350,6 +358,13 @@ class Engine:
         for peer in self._through(region):
             self.sessions.way_lost(peer)
 
+    def check_relays(self, peer: "Peer") -> None:
+        """The peer does not answer: are the relays still there, its own for our words and ours for its?"""
+        relay = self.paths.relay(peer)
+        if relay is not None and not self.paths.trusted(peer):
+            self.relays.check(relay[0])
+            self.relays.check(self.netcheck.home)
+
     def _through(self, region: int) -> "list[Peer]":
         found = []
         for peer in self.peers.all():
@@ -364,41 +379,7 @@ class Engine:
 
     def state_changed(self) -> None:
         """Work out the state's name and tell if it is another one."""
-        name = self._state_name()
+        name = self.life.state_name()
         if name != self.state:
             self.state = name
             self.event(("state", name))
-
-    def _state_name(self) -> str:
-        own = self.netmap.self_node
-        if self.control.gateway is None or not self.logged_in:
-            return "NeedsLogin"
-        if not self.wanted:
-            return "Stopped"
-        if own is None:
-            return "Starting"
-        if not own.machine_authorized:
-            return "NeedsMachineAuth"
-        alive = self.relays.live(self.netcheck.home) or any(peer.current is not None for peer in self.peers.by_index.values())
-        return "Running" if alive or (self.state == "Running" and self.control.since is not None) else "Starting"
-
-
-def _gateway(config: "dict[str, Any]", loaded: "state.State") -> "tuple[Gateway | None, bytes | None]":
-    text = config.get("gateway") or loaded.gateway
-    if not text:
-        return None, None
-    gateway = Gateway(text)
-    if gateway.url != loaded.gateway:  # another gateway than the one joined: nothing of the old one counts
-        loaded.logged_in = loaded.logged_in and not loaded.gateway
-        return gateway, gateway.key
-    return gateway, gateway.key or loaded.gateway_key
-
-
-def _prefixes(texts: "list[str]") -> "list[tuple[bytes, int]]":
-    found = []
-    for text in texts:
-        try:
-            found.append(parse_prefix(text))
-        except PeerError:
-            raise LocalError(f"route {text!r}: write a prefix such as 192.168.1.0/24")
-    return found

@@ -10,6 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from skerry_core.engine.state import State
+
 _PORTS = {"http": 80, "https": 443}
 _EXAMPLE = "write it like https://gateway.example.com or http://192.0.2.1:8080#mkey:..."
 
@@ -33,6 +35,18 @@ class Gateway:
         """What "connect" needs. With the key known Noise authenticates the gateway and certificates need not."""
         tls = {"name": self.host, "verify": not known} if self.scheme == "https" else None
         return {"purpose": "control", "host": self.host, "port": self.port, "tls": tls, "addresses": []}
+
+
+def chosen(config: "dict[str, Any]", loaded: "State", random: "Any") -> "tuple[Gateway | None, bytes | None]":
+    """The gateway of the configuration, else of the saved state, with the key known for it."""
+    text = config.get("gateway") or loaded.gateway
+    if not text:
+        return None, None
+    gateway = Gateway(text)
+    if gateway.url != loaded.gateway:  # another gateway than the one joined: nothing of the old one counts
+        loaded.forget_network(random)
+        return gateway, gateway.key
+    return gateway, gateway.key or loaded.gateway_key
 
 
 def _split(authority: str, address: str, default: int) -> "tuple[str, int]":

@@ -218,3 +218,19 @@ class Life:
         """Timer: the map changed a while ago."""
         self._engine.timers.cancel(("save",))
         self._engine.act(("save",))
+
+    def state_name(self) -> str:
+        """Tailscale's word for what is going on."""
+        own = self._engine.netmap.self_node
+        if self._engine.control.gateway is None or not self._engine.logged_in:
+            return "NeedsLogin"
+        if not self._engine.wanted:
+            return "Stopped"
+        if own is None:
+            return "Starting"
+        if not own.machine_authorized:
+            return "NeedsMachineAuth"
+        alive = self._engine.relays.live(self._engine.netcheck.home) or any(
+            peer.current is not None for peer in self._engine.peers.by_index.values()
+        )
+        return "Running" if alive or (self._engine.state == "Running" and self._engine.control.since is not None) else "Starting"

@@ -5,7 +5,8 @@
 ClientInfo is sent as soon as ServerKey is read and frames may follow it at once; ServerInfo is not waited for. The transport keeps
 frames for a region from the start and while it is being connected, and says "relay-out" when there are some: that opens a region on
 demand. Only while a failed region waits for its next attempt are frames to it dropped. A connection other than the home one
-is closed after 60 s without a write; one that is silent for 120 s is replaced (servers send a KeepAlive each 60 s).
+is closed after 60 s without a write; one that is silent for 120 s is replaced (servers send a KeepAlive each 60 s), and one that does not
+answer a Ping in 5 s, which is asked when a handshake or data through it got no answer.
 
 It opens no data: RecvPacket frames stay in the transport. Regions are made in regions.py.
 """
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from skerry_core.engine.engine import Engine
     from skerry_core.tailcfg.derpmap import DerpMap
 
-IDLE, SILENT, STEP = 60_000, 120_000, 10_000
+IDLE, SILENT, CHECK, STEP = 60_000, 120_000, 5_000, 10_000
 BACKOFF_FIRST, BACKOFF_LAST = 500, 30_000
 SERVER_KEY_LIMIT = 1024
 HEALTH_LIMIT = 200
@@ -218,6 +219,14 @@ class Relays:
             link.written = self._engine.now
             self.open(number)
 
+    def check(self, number: int) -> None:
+        """Something sent through the region got no answer: ask the relay itself, and do without it when it says nothing for 5 s."""
+        engine, link = self._engine, self._links.get(number)
+        due = engine.timers.at(("relay-silent", number))
+        if link is not None and link.stage == "up" and link.stream is not None and due is not None and due > engine.now + CHECK:
+            engine.write(link.stream, derp.ping(engine.random(8)))
+            engine.timers.set(("relay-silent", number), engine.now + CHECK)
+
     # the end of a connection
 
     def _fail(self, link: Link, reason: str) -> None:
@@ -272,8 +281,8 @@ class Relays:
         self._fail(self._links[number], f"no answer within {STEP // 1000} s")
 
     def silent(self, number: int) -> None:
-        """Timer: nothing came for two minutes."""
-        self._fail(self._links[number], f"silent for {SILENT // 1000} s")
+        """Timer: nothing came for two minutes, or no answer to a ping."""
+        self._fail(self._links[number], "stopped answering")
 
     def idle(self, number: int) -> None:
         """Timer: perhaps nothing was written for a minute."""

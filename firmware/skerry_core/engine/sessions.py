@@ -287,10 +287,12 @@ class Sessions:
     def retry(self, peer: "Peer") -> None:
         """Timer: the handshake got no answer."""
         if peer.handshake_since is not None:
+            self._engine.check_relays(peer)
             self._attempt(peer)
 
     def dead(self, peer: "Peer") -> None:
         """Timer: data went out and nothing came back."""
+        self._engine.check_relays(peer)
         self.start(peer)
 
     def keepalive(self, peer: "Peer") -> None:

@@ -34,6 +34,11 @@ class State:
         self.stamps: dict[bytes, bytes] = {}
         self.netmap: dict[str, Any] | None = None
 
+    def forget_network(self, random: "Any") -> None:
+        """Another network from now on: the machine and disco keys stay, membership and what the old one told do not."""
+        self.logged_in, self.netmap, self.home, self.stamps, self.control_time = False, None, 0, {}, None
+        self.node_key = random(32)
+
 
 def load(document: "Any", random: "Any") -> State:
     """A State from what save() gave; LocalError when it is damaged or of another version."""
