@@ -30,7 +30,7 @@ def blue(lab: Lab, gateway: Gateway) -> Skerryd:
 
 
 def test_status_ping_ip_and_whois_on_our_daemon(red: Skerryd, blue: Skerryd) -> None:
-    theirs, ours = blue.own_address(), red.own_address()
+    theirs, ours = blue.address, red.address
     red.reaches(theirs)
     status = red.official("status").stdout
     assert re.search(rf"^{ours} +red +owner", status, re.M), status

@@ -43,14 +43,14 @@ class Network:
 
     def settled(self) -> None:
         """Every pair answers, in both directions."""
-        address = {"a": self.a.own_address(), "b": self.b.own_address(), "c": self.official.address}
+        address = {"a": self.a.address, "b": self.b.address, "c": self.official.address}
         for one, other in ((self.a, "b"), (self.b, "a"), (self.official, "a"), (self.a, "c")):
             one.reaches(address[other], SETTLED)
 
     def transfer(self) -> None:
         """Directly, or through the relay, as UDP is blocked or not."""
         try:
-            self.a.transfer("get", self.b.own_address(), PIECE, timeout=20)
+            self.a.transfer("get", self.b.address, PIECE, timeout=20)
         except (LabError, subprocess.TimeoutExpired, StopIteration):
             self.cut += 1
 
@@ -63,7 +63,7 @@ class Network:
         else:
             router.block_udp("forward")
         self.blocked = not self.blocked
-        self.a.host.run("ping", "-c5", "-i0.3", "-W1", self.b.own_address(), check=False)
+        self.a.host.run("ping", "-c5", "-i0.3", "-W1", self.b.address, check=False)
 
     def join(self) -> None:
         """Leave for good and become a member again."""
@@ -86,7 +86,7 @@ class Network:
     def handshake(self) -> None:
         """New sessions: the other node restarts, and both talk at once."""
         self.b.restart()
-        self.a.host.run("ping", "-c3", "-i0.2", "-W1", self.b.own_address(), check=False)
+        self.a.host.run("ping", "-c3", "-i0.2", "-W1", self.b.address, check=False)
 
     def nothing(self) -> None:
         """An idle network."""

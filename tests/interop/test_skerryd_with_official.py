@@ -6,7 +6,7 @@ import pytest
 
 from tests.netlab import Lab
 from tests.netlab.lab import until
-from tests.netlab.programs import Gateway, Node, Skerryd, Tailscaled
+from tests.netlab.programs import Gateway, Node, Skerryd, Tailscaled, loses_access
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(400)]
 
@@ -97,6 +97,15 @@ def test_relayed_then_upgraded(lab: Lab, gateway: Gateway) -> None:
         router.unblock_udp()  # type: ignore[union-attr]
     goes_direct(ours, theirs, 60)
     goes_direct(theirs, ours, 60)
+
+
+@pytest.mark.parametrize("goes", [Skerryd, Tailscaled])
+def test_a_removed_node_loses_access_within_a_second(lab: Lab, gateway: Gateway, goes: type[Node]) -> None:
+    ours, theirs = network(lab, gateway, "easy")
+    stays, gone = (theirs, ours) if goes is Skerryd else (ours, theirs)
+    goes_direct(stays, gone)
+    loses_access(gateway, stays, gone, gone.name)
+    assert stays.peer(gone.name) is None
 
 
 def test_rekeys_over_five_minutes_lose_nothing(lab: Lab, gateway: Gateway) -> None:

@@ -3,10 +3,12 @@
 import hashlib
 import json
 import os
+import re
 import socket
 import ssl
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -106,6 +108,11 @@ class Gateway(Program):
     def key(self, user: str = "owner", *options: str) -> str:
         return str(self.cli("keys", "create", "--user", user, *options)["key"])
 
+    def remove(self, name: str) -> float:
+        """Remove the node of that name; when the command had ended, in seconds of the wall clock."""
+        self.cli("nodes", "remove", str({node["name"]: node["id"] for node in self.nodes()}[name]))
+        return time.time()
+
     def nodes(self) -> list[dict[str, Any]]:
         answer = self.cli("nodes", "list")
         return answer["nodes"] if isinstance(answer, dict) else answer
@@ -155,6 +162,16 @@ class Node(Program):
         command = ["ping", "-6" if ":" in address else "-4", "-c1", "-W1", address]
         until(f"{self.name} pings {address}", lambda: self.host.run(*command, check=False).returncode == 0, deadline)
 
+    def keep_pinging(self, address: str) -> None:
+        """20 echo requests a second, till the lab ends; `last_reply` reads the answers."""
+        self.host.start("ping", "-D", "-n", "-i", "0.05", address, log=f"{self.name}-ping")
+
+    def last_reply(self) -> float:
+        """When keep_pinging() last had an answer, in seconds of the wall clock; 0 before the first."""
+        text = (self.host.lab.path / f"{self.name}-ping.log").read_text(errors="replace")
+        stamps = re.findall(r"^\[([\d.]+)\] \d+ bytes from", text, re.M)
+        return float(stamps[-1]) if stamps else 0.0
+
     def serve(self) -> None:
         """Serve transfers on every address, port 9000."""
         script = str(ROOT / "tests/netlab/transfer.py")
@@ -168,6 +185,19 @@ class Node(Program):
         if not result["same"]:
             raise LabError(f"{self.name}: {verb} of {total} bytes: the checksums differ")
         return dict(result)
+
+
+def loses_access(gateway: Gateway, member: Node, removed: Node, name: str) -> None:
+    """Remove the second: no echo comes through, either way, from a second after the command; measured for two more seconds."""
+    member.keep_pinging(removed.address)
+    removed.keep_pinging(member.address)
+    until("echoes go both ways", lambda: member.last_reply() and removed.last_reply(), 20)
+    then = gateway.remove(name)
+    until("the echoes have ended", lambda: time.time() > max(member.last_reply(), removed.last_reply(), then) + 2, 20)
+    for node in (member, removed):
+        late = node.last_reply() - then
+        if late > 1:
+            raise LabError(f"{node.name} had an answer {late:.2f} s after the removal")
 
 
 class Tailscaled(Node):
