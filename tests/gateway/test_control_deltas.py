@@ -6,7 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from skerry_core.tailcfg.netmap import NetworkMap
-from tests.gateway.control_bench import Client, Gateway
+from skerry_gateway.control.maps import _patch
+from tests.gateway.control_bench import Client, Gateway, join
 
 POLICIES = [
     '{"acls": []}',
@@ -133,7 +134,7 @@ def facts(network):
     return own, peers, network.packet_filter(), network.dns, network.domain, users
 
 
-@settings(max_examples=max(12, settings.default.max_examples // 5), suppress_health_check=list(HealthCheck))
+@settings(max_examples=max(20, settings.default.max_examples // 5), suppress_health_check=list(HealthCheck))
 @given(st.lists(steps, max_size=25))
 def test_sum_of_deltas_is_the_full_map(plan):
     world = World()
@@ -164,3 +165,36 @@ def test_a_reader_that_takes_nothing_for_minutes_is_let_go():
     world.do("wait", 0, 300_000)
     assert slow.session.closed == "nothing was read for minutes"
     assert world.gateway.coordinator.maps.streams.get(world.node_of(slow).id) is None
+
+
+def test_a_patch_never_takes_anything_away():
+    old = {"ID": 7, "Online": False, "LastSeen": "then", "Endpoints": ["198.51.100.1:1"], "HomeDERP": 900, "Name": "a."}
+    assert _patch(old, {**old, "Endpoints": ["198.51.100.2:2"]}) == {"NodeID": 7, "Endpoints": ["198.51.100.2:2"]}
+    assert _patch({**old, "Online": True}, old) == {"NodeID": 7, "Online": False}
+    assert _patch(old, {**old, "Name": "b."}) is None and _patch(old, {**old, "DiscoKey": "discokey:00"}) is None
+    for name in ("LastSeen", "Endpoints", "HomeDERP"):
+        assert _patch(old, {key: value for key, value in old.items() if key != name}) is None
+
+
+def test_an_approved_subnet_reaches_every_filter_that_names_all():
+    gateway = Gateway()
+    a, b = join(gateway, 1), join(gateway, 2, user="owner", tags=["tag:cam"])
+    gateway.call("users create", name="ana")
+    c = join(gateway, 3, user="ana")
+    gateway.call("policy set", text='{"acls": [{"action": "accept", "src": ["*"], "dst": ["autogroup:member:*"]}]}')
+    b.update(hostinfo={"RoutableIPs": ["10.9.0.0/24"]})
+    gateway.call("nodes approve", node="host2", routes=["10.9.0.0/24"])
+    assert all("10.9.0.0/24" in client.network.packet_filter()[0]["SrcIPs"] for client in (a, c))
+    b.update(hostinfo={})
+    assert all("10.9.0.0/24" not in client.network.packet_filter()[0]["SrcIPs"] for client in (a, c))
+
+
+def test_a_filter_follows_a_route_of_a_node_that_only_speaks():
+    gateway = Gateway()
+    a, b = join(gateway, 1), join(gateway, 2, tags=["tag:cam"])
+    gateway.call("policy set", text='{"acls": [{"action": "accept", "src": ["*"], "dst": ["100.64.0.1:22"]}]}')
+    b.update(hostinfo={"RoutableIPs": ["10.9.0.0/24"]})
+    gateway.call("nodes approve", node="host2", routes=["10.9.0.0/24"])
+    assert "10.9.0.0/24" in a.network.packet_filter()[0]["SrcIPs"]
+    gateway.call("nodes remove", node="host2")
+    assert "10.9.0.0/24" not in a.network.packet_filter()[0]["SrcIPs"]

@@ -14,7 +14,7 @@ from skerry_gateway.identity import Identity
 from skerry_gateway.store import Node, Store, queries
 
 from .hostinfo import Live
-from .maps import Maps, subnets_differ
+from .maps import Maps
 from .members import Members
 from .refused import AdminError
 from .session import Session
@@ -153,8 +153,7 @@ class Changes:
             members.drop(node_id)
         snapshot = members.recompile(wall)
         self._withdraw(keys)
-        routes = any(subnets_differ(before[n], members.nodes.get(n)) for n in before)
-        self.maps.moved(snapshot, before, routes)
+        self.maps.moved(snapshot, before)
         for node_id in removed:
             gone = before[node_id]
             if gone is not None:

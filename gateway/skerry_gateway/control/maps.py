@@ -16,7 +16,7 @@ from typing import Any
 
 import zstandard
 
-from skerry_gateway.policy import Compiled, routes_in_force
+from skerry_gateway.policy import Compiled
 from skerry_gateway.store import Node
 
 from . import wire
@@ -80,20 +80,18 @@ class Maps:
             if before.get(node_id) != self._carried.get(node_id):
                 self.touch(node_id)
 
-    def moved(self, before: Compiled, changed: Iterable[int], routes: bool) -> None:
-        """The snapshot was replaced because of these nodes; `routes`: subnets in force changed, which touches every filter."""
+    def moved(self, before: Compiled, changed: Iterable[int]) -> None:
+        """The snapshot was replaced because of these nodes.
+
+        A filter names sources of the node's edges, and sources are peers (all nodes are, of one that hears "*"): so whoever's filter
+        changes saw a changed node before or sees it now.
+        """
         after = self._members.compiled
-        affected: set[int] = set()
         for node_id in changed:
             self._refresh(node_id)
-            affected |= before.peers(node_id) | after.peers(node_id)
             for viewer in before.peers(node_id) | after.peers(node_id):
                 self._mark(viewer, node_id)
             self.mark_all(node_id)
-        for node_id in affected if not routes else ():
-            self._mark(node_id, node_id)  # its filter may name the changed node
-        if routes:
-            self.everything()
 
     def everything(self) -> None:
         """The policy, the DERP map, users or names changed for everybody."""
@@ -266,11 +264,6 @@ class Maps:
             if stream.dirty is not None:
                 stream.dirty.add(node_id)
             self._waiting[viewer] = stream
-
-
-def subnets_differ(a: Node | None, b: Node | None) -> bool:
-    """Whether the routes in force differ between two states of a node."""
-    return (routes_in_force(a) if a else ()) != (routes_in_force(b) if b else ())
 
 
 def _patch(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any] | None:

@@ -11,7 +11,8 @@ its node a destination nor counts as a source.
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
+from functools import lru_cache
+from ipaddress import ip_network
 from typing import Any
 
 from skerry_gateway.store import Node, User
@@ -218,8 +219,12 @@ def _owns(policy: Policy, owner: Target, user: User, suffix: str) -> bool:
 
 
 def _prefixes(node: Node) -> tuple[Prefix, ...]:
-    own = [ip_network(ip_address(text)) for text in (node.ipv4, node.ipv6)]
-    return (*own, *(ip_network(route) for route in routes_in_force(node) if route not in _EXIT))
+    return _parsed(node.ipv4, node.ipv6, tuple(route for route in routes_in_force(node) if route not in _EXIT))
+
+
+@lru_cache(maxsize=8192)  # nodes are looked at again with every change of the network
+def _parsed(ipv4: str, ipv6: str, routes: tuple[str, ...]) -> tuple[Prefix, ...]:
+    return tuple(ip_network(text) for text in (ipv4, ipv6, *routes))
 
 
 def _dst_ports(node: Node, edge: Edge) -> list[dict[str, Any]]:
