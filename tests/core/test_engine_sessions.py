@@ -169,6 +169,19 @@ def test_expired_session_is_made_anew_by_the_next_packet():
     assert world.run(2000, until=lambda: a.inbox)
 
 
+def test_after_a_sleep_an_input_finds_no_session_that_is_over():
+    world = World()
+    a, b = pair(world)
+    a.packet(b)
+    world.run(5000)
+    assert a.peer(b).current
+    asleep = world.now + 600_000
+    a.engine.receive(("clock", asleep), asleep)
+    assert a.peer(b).current is None
+    expired = [change for action in a.engine.actions() if action[0] == "apply" for change in action[1] if change[0] == "expire"]
+    assert expired
+
+
 def test_both_start_at_once():
     world = World()
     a, b = pair(world)

@@ -96,15 +96,15 @@ class Board:
             self.host.up = False
 
     def resume(self) -> None:
-        """What happened meanwhile is found on waking, timers too."""
+        """On waking timers run first (a transport knows no time), then what came in just before the sleep is found."""
         held, self._held = self._held, None
         if held is None or self.engine is None:
             return
         self.host.up = True
-        for each in held:
-            each()
         self.engine.handle_timer(self.world.now)
         self.pump()
+        for each in held:
+            each()
 
     @property
     def awake(self) -> bool:
