@@ -39,7 +39,7 @@ def main(argv: "list[str] | None" = None) -> int:
         log.trouble(str(error), clock.now())
         return 2
     log.verbose = chosen.verbose
-    state = StateDirectory(chosen.state, identity.read())
+    state = StateDirectory(chosen.state, identity.read(), check=check_engine)
     try:
         state.open()
         return serve(chosen, file, state, log)
@@ -48,6 +48,13 @@ def main(argv: "list[str] | None" = None) -> int:
         return 1
     finally:
         state.close()
+
+
+def check_engine(saved: "Any") -> None:
+    """Whether the engine can use what it saved; LocalError if not."""
+    from skerry_core.engine import state as engine_state
+
+    engine_state.load(saved, os.urandom)
 
 
 def serve(chosen: options.Options, file: "dict[str, Any]", state: StateDirectory, log: Log) -> int:

@@ -23,6 +23,7 @@ from skerry_core.errors import LocalError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 VERSION = 1
@@ -67,12 +68,14 @@ class StateDirectory:
     `notes`: sentences for the owner about what was found. `renewed`: the board is another one, so keys must be new.
     """
 
-    def __init__(self, path: str, board: Board, files: "Files | None" = None) -> None:
+    def __init__(self, path: str, board: Board, files: "Files | None" = None, check: "Callable[[Any], object] | None" = None) -> None:
+        """`check` looks into what the engine saved and raises LocalError if it is of no use: then the file counts as damaged."""
         self.path = os.path.abspath(path)
         self.board = board
         self.notes: list[str] = []
         self.renewed = False
         self._files = files or Files()
+        self._check = check
         self._good = False  # state.json may become the last good copy
         self._lock: int | None = None
 
@@ -147,7 +150,7 @@ class StateDirectory:
         for name in (NAME, NAME + ".bak"):
             path = self._file(name)
             try:
-                document = read(path)
+                document = self._read(path)
             except FileNotFoundError:
                 continue
             except Newer as error:
@@ -169,6 +172,15 @@ class StateDirectory:
         if trouble:
             self.notes.append(f"{'; '.join(trouble)}. Kept as {NAME}.damaged; this node starts anew with new keys and has to join again")
         return None
+
+    def _read(self, path: str) -> "dict[str, Any]":
+        document = read(path)
+        if self._check is not None and document["engine"] is not None:
+            try:
+                self._check(document["engine"])
+            except LocalError as error:
+                raise ValueError(f"is damaged ({error})") from None
+        return document
 
     def _settle(self, document: "dict[str, Any]", name: str, trouble: "list[str]") -> "dict[str, Any]":
         """Remember whether state.json itself is good, and say so if it is not."""
@@ -209,7 +221,7 @@ class StateDirectory:
         mine = self.board.identity
         if mine is not None:
             try:
-                earlier = read(self._file(f"{NAME}.board-{mine.digest[:8]}"))
+                earlier = self._read(self._file(f"{NAME}.board-{mine.digest[:8]}"))
             except (OSError, ValueError, Newer):
                 earlier = None
             if earlier is not None and self._is_ours(earlier):

@@ -28,7 +28,8 @@ def node_json(number, name, key, addresses):
     return {"ID": number, "StableID": f"n{number}", "Name": f"{name}.net.example.", "User": 7, "Key": key,
             "Machine": "mkey:" + "0a" * 32,
             "DiscoKey": "discokey:" + crypto.x25519_public(bytes([number]) * 32).hex(), "Addresses": prefixes, "AllowedIPs": prefixes,
-            "Endpoints": ["192.0.2.9:41641"], "HomeDERP": 900, "Hostinfo": {"OS": "linux", "Hostname": name}, "Created": "2026-01-02T03:04:05Z",
+            "Endpoints": ["192.0.2.9:41641"], "HomeDERP": 900, "Hostinfo": {"OS": "linux", "Hostname": name},
+            "Created": "2026-01-02T03:04:05Z",
             "Cap": 142, "Online": True, "MachineAuthorized": True}  # fmt: skip
 
 

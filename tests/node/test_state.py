@@ -269,3 +269,19 @@ def test_directory_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(LocalError, match=r"cannot write state in .*--state DIR"):
         opened(tmp_path / "file" / "state")
+
+
+def test_keys_that_the_engine_refuses_are_damage(tmp_path):
+    from skerry_core.engine import Engine
+    from skerry_node.daemon import check_engine
+    from skerry_shim import crypto
+
+    saved = Engine({}, crypto, os.urandom, 0).save()
+    good = ({}, saved)
+    save(tmp_path, good)
+    save(tmp_path, ({}, {**saved, "node_key": "canary"}))
+    state = StateDirectory(str(tmp_path), HERE, check=check_engine)
+    state.open()
+    assert state.load() == good
+    state.close()
+    assert "node_key is not 32 bytes" in state.notes[0] and "canary" not in state.notes[0]
