@@ -190,7 +190,7 @@ def test_addresses_that_are_none(text):
 @pytest.mark.parametrize("content", ["url = 5", "nonsense", 'urls = "x"'])
 def test_a_bad_file_is_named(tmp_path, content):
     (tmp_path / "g.toml").write_text(content)
-    with pytest.raises(LocalError, match="TOML|is not a setting"):
+    with pytest.raises(LocalError, match=r"TOML|is not a setting"):
         options("--config", str(tmp_path / "g.toml"))
     with pytest.raises(LocalError, match="cannot read"):
         options("--config", str(tmp_path / "missing.toml"))

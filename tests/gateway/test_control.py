@@ -317,9 +317,7 @@ def test_endpoint_changes_are_patches_and_only_for_those_who_see_it(gateway):
     a, b, c = join(gateway, 1), join(gateway, 2), join(gateway, 3, user="ana")
     counts = len(a.maps), len(b.maps), len(c.maps)
     b.update("198.51.100.7:1234", "[2001:db8::7]:1234", hostinfo={"NetInfo": {"PreferredDERP": 900}})
-    assert a.maps[-1]["PeersChangedPatch"] == [
-        {"NodeID": 2, "Endpoints": ["198.51.100.7:1234", "[2001:db8::7]:1234"], "DERPRegion": 900}
-    ]
+    assert a.maps[-1]["PeersChangedPatch"] == [{"NodeID": 2, "Endpoints": ["198.51.100.7:1234", "[2001:db8::7]:1234"], "DERPRegion": 900}]
     assert (len(a.maps), len(b.maps), len(c.maps)) == (counts[0] + 1, counts[1], counts[2])
 
 

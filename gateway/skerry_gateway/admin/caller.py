@@ -1,8 +1,8 @@
 """Who asks: the gateway's own command line, which may do everything, or a signed-in user within their role.
 
-    owner    everything
-    admin    everything but what would make them more: nobody of a higher role is removed, impersonated by a link or key, or created
-    member   their own nodes and pre-auth keys
+owner    everything
+admin    everything but what would make them more: nobody of a higher role is removed, impersonated by a link or key, or created
+member   their own nodes and pre-auth keys
 """
 
 from dataclasses import dataclass

@@ -9,7 +9,7 @@ _UNITS = ((86400_000, "day"), (3600_000, "hour"), (60_000, "minute"), (1000, "se
 
 
 def since(then_ms: int | None, wall_ms: int) -> str:
-    """"3 hours ago", "in 90 days", "-" for never."""
+    """ "3 hours ago", "in 90 days", "-" for never."""
     if then_ms is None:
         return "-"
     distance = wall_ms - then_ms if then_ms < wall_ms else then_ms - wall_ms + _SLACK_MS

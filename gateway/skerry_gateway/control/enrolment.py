@@ -164,9 +164,9 @@ class Enrolment(Changes):
     def _stable_id(self) -> str:
         return "n" + self._random(9).hex()
 
+
 def waiting(item: SignIn) -> dict[str, Any]:
     """A machine at a sign-in page, for people."""
     claim = item.claim
     said = {"hostname": claim.hostname, "os": hostinfo.text(claim.info.get("OS"), 32), "tags": list(claim.tags)}
     return {**said, "machine_key": encode_key("mkey", claim.machine_key), "code": item.code, "expires_ms": item.expires_ms}
-

@@ -1,10 +1,10 @@
 """The state directory: the database, the gateway's secrets, the lock and the admin socket. Directory 0700, files 0600.
 
-    gateway.db        SQLite (and its -wal, -shm)
-    <name>.key        a secret: JSON {"version": 1, "private": 64 hex digits}
-    lock              held by the process that may write: a running server, or a command working without one
-    recent.json       where nodes could be reached last: JSON {"version": 1, "nodes": {...}}; may be missing or damaged
-    admin.sock        the running server's admin socket (made by serve)
+gateway.db        SQLite (and its -wal, -shm)
+<name>.key        a secret: JSON {"version": 1, "private": 64 hex digits}
+lock              held by the process that may write: a running server, or a command working without one
+recent.json       where nodes could be reached last: JSON {"version": 1, "nodes": {...}}; may be missing or damaged
+admin.sock        the running server's admin socket (made by serve)
 """
 
 import fcntl
