@@ -96,6 +96,7 @@ def assemble(options: Options, state: StateDir, tcp_port: int, stun_port: int) -
     now = monotonic_ms()
     regions = derpmap.derp_map(url, stun_port, tls.pin)
     coordinator = Coordinator(store, state.secret("control"), crypto, os.urandom, regions, now, wall_ms(), url=str(url))
+    coordinator.recall(state.recall())
     if coordinator.members.network.url != str(url):
         coordinator.configure("serve", now, url=str(url))
     relay = Relay(crypto, os.urandom, state.secret("relay"), coordinator.relay_allowed)

@@ -41,6 +41,7 @@ HTTP = {
     "max_field_size": 8190,
     "lingering_time": 2.0,
 }
+REMEMBER_S = 5.0
 GOODBYE = 0.2
 _CURE = "Give --url https://NAME with --tls-cert and --tls-key, or put a proxy with a certificate in front"
 
@@ -83,7 +84,7 @@ async def _serve(options: Options, state: StateDir, tcp: list[socket.socket], ud
     servers = [await loop.create_server(front, sock=sock, backlog=sockets.BACKLOG) for sock in tcp]
     for sock in udp:
         await loop.create_datagram_endpoint(lambda: StunSocket(gateway.answerer), sock=sock)
-    watchers = [asyncio.create_task(watch_lag()), asyncio.create_task(_watch_clock(gateway))]
+    watchers = [asyncio.create_task(task) for task in (watch_lag(), _watch_clock(gateway), _remember(gateway, state))]
     gateway.control.turn()
     gateway.relay.turn()
     announce(options, gateway)
@@ -123,6 +124,21 @@ async def _watch_clock(gateway: Gateway) -> None:
         while True:
             await asyncio.sleep(1)
             gateway.check_clock()
+
+
+async def _remember(gateway: Gateway, state: StateDir) -> None:
+    """Keep where nodes can be reached, so that after a crash those that come back first find the others."""
+    kept = gateway.coordinator.remember()
+    with contextlib.suppress(asyncio.CancelledError):
+        while True:
+            await asyncio.sleep(REMEMBER_S)
+            found = gateway.coordinator.remember()
+            if found != kept:
+                try:
+                    await asyncio.to_thread(state.remember, found)
+                    kept = found
+                except OSError as error:
+                    log.warning("cannot write %s: %s", state.path / "recent.json", error.strerror)
 
 
 def announce(options: Options, gateway: Gateway) -> None:
