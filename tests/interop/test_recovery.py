@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -42,10 +43,12 @@ class Network:
         self.blocked = False
 
     def settled(self) -> None:
-        """Every pair answers, in both directions."""
+        """Every pair answers, in both directions; all talk at once."""
         address = {"a": self.a.address, "b": self.b.address, "c": self.official.address}
-        for one, other in ((self.a, "b"), (self.b, "a"), (self.official, "a"), (self.a, "c")):
-            one.reaches(address[other], SETTLED)
+        pairs = ((self.a, "b"), (self.b, "a"), (self.official, "a"), (self.a, "c"))
+        with ThreadPoolExecutor(len(pairs)) as threads:
+            for pair in [threads.submit(one.reaches, address[other], SETTLED) for one, other in pairs]:
+                pair.result()
 
     def transfer(self) -> None:
         """Directly, or through the relay, as UDP is blocked or not."""
