@@ -48,6 +48,7 @@ class Node:
         self._token = 0
         self._wall = clock.Wall()
         self._watch = uplinks.Watch()
+        self._uplinks: list[dict[str, Any]] = []
         self._stop, self._pumping, self._unrested = False, False, False
         self._save_at: int | None = None
         self._hands: dict[str, Callable[..., None]] = {
@@ -155,10 +156,15 @@ class Node:
 
     def _tell_uplinks(self) -> None:
         try:
-            self.receive(("uplinks", uplinks.look(self.tables, self.path.name, self.path.ports)))
+            found = uplinks.look(self.tables, self.path.name, self.path.ports)
         except OSError as error:
             self.log.trouble(f"cannot read this host's addresses: {error.strerror or error}", clock.now())
             self._watch.reported(clock.now())
+            return
+        if found != self._uplinks:  # most reports are of our own routes
+            self._uplinks = found
+            self.log.debug(f"{len(found[0]['addresses'])} addresses towards the network")
+            self.receive(("uplinks", found))
 
     # out
 

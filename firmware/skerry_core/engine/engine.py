@@ -275,6 +275,8 @@ class Engine:
             self.relays.close_all(True)
             for peer in self.peers.all():
                 self.sessions.network_changed(peer)
+        elif self.running and self.control.phase == "wait":  # a network that came is a reason to ask at once
+            self.control.again()
 
     def _command(self, token: "Any", name: str, arguments: "Any" = None) -> None:
         handler = commands.COMMANDS.get(name)

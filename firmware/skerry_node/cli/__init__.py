@@ -5,7 +5,9 @@ Exit status: 0 done, 1 it failed (the reason is on standard error), 2 wrong argu
 """
 
 import argparse
+import functools
 import os
+import shutil
 import sys
 
 from skerry_core.errors import LocalError
@@ -13,6 +15,7 @@ from skerry_node.options import default_socket
 
 from . import commands
 from .client import Client, Failed, NotRunning
+from .output import WIDTH
 
 START = "start it with `sudo skerryd` (or `systemctl start skerryd`); another socket is named with --socket PATH"
 EXAMPLES = """examples:
@@ -34,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
         default=argparse.SUPPRESS,
         help=f"skerryd's local API (default: {default_socket(os.environ, os.geteuid())})",
     )
-    style = argparse.RawDescriptionHelpFormatter
+    style = functools.partial(argparse.RawDescriptionHelpFormatter, width=min(shutil.get_terminal_size().columns, WIDTH))
     top = argparse.ArgumentParser(
         "skerry", description="The Skerry node on this host.", epilog=EXAMPLES, formatter_class=style, parents=[common]
     )
