@@ -77,9 +77,18 @@ class Paths:
         candidate.heard = self._engine.now
         if not peer.paths:
             self.update(peer)
-        trusted = self.trusted(peer)
-        if self.active(peer) and not trusted and (candidate.pinged is None or self._engine.now - candidate.pinged >= SAME_CANDIDATE):
+        if self.active(peer) and not self.trusted(peer) and self._worth_asking(candidate):
             self._engine.disco.ping(peer, where)
+
+    def _worth_asking(self, candidate: Candidate) -> bool:
+        """Not asked lately; or once more: our first ping was likely dropped by the peer's NAT, which its own ping has opened since."""
+        asked = candidate.pinged
+        if asked is None or self._engine.now - asked >= SAME_CANDIDATE:
+            return True
+        if candidate.asked_again >= asked or (candidate.ponged is not None and candidate.ponged >= asked):
+            return False
+        candidate.asked_again = self._engine.now
+        return True
 
     def _make_room(self, peer: "Peer") -> None:
         heard = [c for c in peer.candidates.values() if c.sources == FROM_PING and c is not peer.best]

@@ -31,6 +31,7 @@ class Candidate:
         self.heard: int | None = None  # last ping that came from there
         self.pinged: int | None = None
         self.ponged: int | None = None
+        self.asked_again = -1  # when it was asked a second time because it was heard
         self.latency = 0
         self.misses = 0
 
