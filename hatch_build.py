@@ -1,4 +1,4 @@
-"""Hatchling's build hook: compiles skerry_shim with cffi (API mode, limited ABI) in place, so that one wheel serves CPython 3.11 and later."""
+"""Hatchling's build hook: compiles skerry_shim with cffi (API mode, limited ABI), so that one wheel serves CPython 3.11 and later."""
 
 import sys
 import sysconfig
