@@ -21,7 +21,8 @@ def one(seed: int, size: Size) -> bool:
     lines = [
         f"seed {seed}: {verdict}",
         f"{len(scenario.tried)} pairs, {scenario.tokens} questions, {scenario.world.events} events, {saves} saves, {seconds:.1f} s",
-        f"at most {scenario.checks.peak_dials} streams opened in a second, idle {scenario.ending.idle_events:.1f} events a node and minute",
+        f"at most {scenario.checks.peak_dials} streams opened in a second, healed in {scenario.ending.recovered} ms",
+        f"idle: {scenario.ending.idle_events:.1f} events a node and minute",
         f"hits: {hits}",
         f"trace {scenario.world.hash()[:16]}" + (f", only {', '.join(scenario.kinds)}" if size.swarm else ""),
     ]

@@ -53,6 +53,7 @@ class Faults:
 
     def heal(self) -> None:
         self._good_link()
+        self.gateway.come_back()
         for board in self.boards:
             host = board.host
             host.connected, host.mute, host.deaf, host.lag = True, False, False, 0

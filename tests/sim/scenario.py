@@ -2,8 +2,7 @@
 
     0 .. 10 min      every node is switched on at a random moment and joins with the reusable key
     .. end - 20 min  conversations at random times; faults come and go, each kind counted
-    end - 20 min     everything is healed; 5 minutes of quiet
-    end - 15 min     the end: see ending.py
+    end - 20 min     everything is healed, and the end begins: see ending.py
 
 Checked all along: see checks.py. Nobody may get what the policy forbids, which everyone tries to send now and then.
 """
@@ -118,10 +117,9 @@ class Scenario:
     # -- the run ------------------------------------------------------------------------------------------------------------------
     def run(self) -> None:
         self._plan_talks()
-        self.faults.plan(self.kinds, self.size.faults, 11 * MINUTE, self.end - 40 * MINUTE)
+        self.faults.plan(self.kinds, self.size.faults, 11 * MINUTE, self.end - 20 * MINUTE)
         self.world.run(self.end - 20 * MINUTE)
         self.faults.heal()
-        self.world.run(self.end - 15 * MINUTE)
         self.ending.run(self.end)
 
     def unhit(self) -> list[str]:

@@ -38,7 +38,7 @@ class SimGateway:
         self.url = f"http://10.0.0.1:{PORT}"
         self.store = Store.memory()
         self.private_key, self.relay_key = world.bytes(32), world.bytes(32)
-        self._life = 0
+        self.life = 0
         self._shut_out: set[str] = set()
         self._up()
         self.key: str = self.call("keys create", user="owner", reusable=True)["key"]
@@ -63,7 +63,7 @@ class SimGateway:
         self._shut_out.discard(client.name)
 
     def _up(self) -> None:
-        self._life += 1
+        self.life += 1
         self.host.up = True
         random = self.world.source("gateway")
         where = derp_map(parse_url(self.url), STUN_PORT, None)
@@ -82,7 +82,7 @@ class SimGateway:
         """Stop, and come back after `away` ms. Orderly: the streams are closed; else as when the power goes, and nobody is told."""
         if not self.host.up:
             return
-        self._life += 1
+        self.life += 1
         ends, self.ends = self.ends, {}
         for end in ends.values():
             if orderly:
@@ -91,7 +91,12 @@ class SimGateway:
                 end.cut("crash")
         self.host.up = False
         self.host.sockets.clear()
-        self.world.after(away, self._up)
+        life = self.life
+        self.world.after(away, lambda: self.come_back() if life == self.life else None)
+
+    def come_back(self) -> None:
+        if not self.host.up:
+            self._up()
 
     def restart_relay(self) -> None:
         """The relay alone forgets everybody and starts anew; its streams are closed."""
@@ -119,10 +124,10 @@ class SimGateway:
             return None
         theirs, ours = connect(self.world, client, self.host)
         parser = RequestHeadParser()
-        life = self._life
+        life = self.life
 
         def head(data: bytes) -> None:
-            if life != self._life:
+            if life != self.life:
                 return
             try:
                 parsed = parser.feed(data)
@@ -153,17 +158,17 @@ class SimGateway:
 
     def _session(self, server: Any, end: End, client: Host, first: bytes) -> None:
         session = server.open((client.name, 0), self.world.now)
-        life = self._life
+        life = self.life
         self.ends[session] = end
 
         def data(piece: bytes) -> None:
-            if life == self._life:
+            if life == self.life:
                 session.receive(piece, self.world.now)
                 self._write(session)
                 self._settle()
 
         def closed(_: str) -> None:
-            if life == self._life and self.ends.pop(session, None):
+            if life == self.life and self.ends.pop(session, None):
                 session.close(self.world.now)
                 self._settle()
 
@@ -195,9 +200,9 @@ class SimGateway:
             due = server.next_timer()
             if due is not None and not self.world.now < self._wake.get(server, -1) <= due:
                 self._wake[server] = due
-                self.world.after(due - self.world.now, lambda server=server, life=self._life: self._timer(server, life))  # type: ignore[misc]
+                self.world.after(due - self.world.now, lambda server=server, life=self.life: self._timer(server, life))  # type: ignore[misc]
 
     def _timer(self, server: Any, life: int) -> None:
-        if life == self._life:
+        if life == self.life:
             server.handle_timer(self.world.now)
             self._settle()

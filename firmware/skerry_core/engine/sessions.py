@@ -297,6 +297,9 @@ class Sessions:
 
     def keepalive(self, peer: "Peer") -> None:
         """Timer: data came in and nothing went out."""
+        session = peer.current
+        if session is None or self._engine.now - session.created >= REJECT_AFTER:  # this timer is late, and the session's comes next
+            return
         self._engine.apply(("keepalive", peer.index))
         if peer.keepalive_again:
             peer.keepalive_again = False
