@@ -621,3 +621,18 @@ def test_another_gateway_in_the_configuration_starts_over():
     assert not other.logged_in and other.netmap.self_node is None and other.control.key is None
     assert other.node_private != same.node_private and other.machine_private == same.machine_private
     assert other.clock.ceiling == same.clock.ceiling
+
+
+def test_a_network_that_comes_ends_the_waiting_of_gateway_and_relay():
+    world = World()
+    a, _b = pair(world)
+    world.gateway.stop()
+    home = a.engine.relays.link(a.engine.relays.home)
+    assert world.run(60_000, until=lambda: a.engine.control.phase == "wait" and a.engine.timers.at(("control-retry",)) > world.now + 5000)
+    a.engine.relays._fail(home, "planted")
+    a.engine.timers.set(("relay-retry", home.region.number), world.now + 30_000)
+    world.gateway.down = False
+    address, port = a.endpoint
+    own = {"uplink": 0, "addresses": [(4, address)], "port4": port, "port6": 0}
+    a.receive(("uplinks", [own, {"uplink": 1, "addresses": [(4, bytes((198, 51, 100, 77)))], "port4": 41642, "port6": 0}]))
+    assert world.run(2000, until=lambda: a.engine.control.since is not None and a.engine.relays.live(home.region.number))

@@ -54,6 +54,7 @@ class Engine:
         self.netmap = NetworkMap()
         if loaded.netmap is not None and self.logged_in:
             self.netmap.load(loaded.netmap)
+        self.greets_until = now if saved is None else now + GREET
         self.running = False
         self.map_is_live = False
         self.own_addresses: list[bytes] = []
@@ -275,8 +276,10 @@ class Engine:
             self.relays.close_all(True)
             for peer in self.peers.all():
                 self.sessions.network_changed(peer)
-        elif self.running and self.control.phase == "wait":  # a network that came is a reason to ask at once
-            self.control.again()
+        elif self.running:  # a network that came is a reason to ask at once
+            self.relays.network_came()
+            if self.control.phase == "wait":
+                self.control.again()
 
     def _command(self, token: "Any", name: str, arguments: "Any" = None) -> None:
         handler = commands.COMMANDS.get(name)

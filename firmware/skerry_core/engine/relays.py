@@ -266,6 +266,14 @@ class Relays:
             if again and used:
                 self.open(number)
 
+    def network_came(self) -> None:
+        """Another way out: what failed before is tried again at once."""
+        for number, link in self._links.items():
+            if link.stage == "closed" and self._engine.timers.at(("relay-retry", number)) is not None:
+                self._engine.timers.cancel(("relay-retry", number))
+                link.failures, link.node = 0, 0
+                self.retry(number)
+
     # timers
 
     def retry(self, number: int) -> None:
