@@ -227,6 +227,7 @@ def test_silent_peer_gets_a_new_handshake_after_15_seconds():
     world.run(12_000)  # the keepalive of b has answered
     b.stop()
     b.start()
+    b.engine.greets_until = 0  # other programs do not offer a session
     world.run(3000)
     a.packet(b, b"lost")
     sent_at = world.now
@@ -307,3 +308,22 @@ def test_call_me_maybes_are_bounded():
     assert len(peer.candidates) <= 16 + 24 + 8
     world.run(6000)
     assert peer.pings == 0 and not a.engine.disco._pending
+
+
+def test_after_a_restart_whoever_talks_into_the_lost_session_gets_a_new_one_soon():
+    world = World()
+    a, b = pair(world)
+    a.packet(b)
+    assert world.run(2000, until=lambda: a.direct(b) and b.direct(a))
+    a.stop(save=False)
+    world.run(1000)
+    a.start()
+    started = world.now
+
+    def talk():
+        b.packet(a, b"still there?")
+        return any(packet.endswith(b"still there?") for packet in a.inbox)
+
+    while not talk() and world.now < started + 15_000:
+        world.run(500)
+    assert world.now - started <= 4_000, "with b's next ping, not when b finds its session dead after 15 s"

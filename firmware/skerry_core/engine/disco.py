@@ -4,6 +4,9 @@
     pong        to the very source of a ping; the source becomes a candidate
     call-me-maybe   our endpoints, over the relay only; one that comes makes us ask all its endpoints at once, and call no one back
 
+In the first minute of a saved engine a peer that pings and has no session with us is offered one: it may be talking into a session that
+our last life had, and would notice only after 15 s.
+
 A message counts only when its sender's disco key is in the map, its box opens, and (over a relay) the relay's source key is that peer's.
 Messages about UDP peer relays are understood and left alone: nothing here binds to one yet, but candidates carry their vni.
 """
@@ -107,6 +110,8 @@ class Disco:
         source, port = (RELAYED, path[0]) if is_relay(path) else (path[2], path[3])
         self._send(peer, path, codec.Pong(message.txid, source, port))
         self._engine.paths.heard(peer, path)
+        if self._engine.now < self._engine.greets_until and not peer.sessions():
+            self._engine.sessions.start(peer)
 
     def _pong(self, peer: "Peer", path: "Path", message: "Any") -> None:
         ping = self._pending.get(message.txid)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 
 OUTSIDE = ("datagram", "frame", "stream", "bad-relay")
+GREET = 60_000  # after a start from a saved state
 
 
 class Engine:
