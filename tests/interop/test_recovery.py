@@ -39,7 +39,7 @@ class Network:
             node.up(gateway.url, gateway.key())
         self.b.serve()
         self.key = ""
-        self.cut = 0  # transfers that did not survive
+        self.direct: list[bool] = []  # of each transfer that began directly: whether it came through
         self.blocked = False
 
     def settled(self) -> None:
@@ -52,10 +52,15 @@ class Network:
 
     def transfer(self) -> None:
         """Directly, or through the relay, as UDP is blocked or not."""
+        direct = False
         try:
-            self.a.transfer("get", self.b.address, PIECE, timeout=20)
-        except (LabError, subprocess.TimeoutExpired, StopIteration):
-            self.cut += 1
+            peers = {peer["name"]: peer for peer in self.a.own_status()["peers"]}
+            direct = peers["b"]["path"]["kind"] == "direct"
+            self.a.transfer("get", peers["b"]["addresses"][0], PIECE, timeout=20)
+        except (LabError, subprocess.TimeoutExpired):
+            self.direct += [False] * direct
+        else:
+            self.direct += [True] * direct
 
     def change_path(self) -> None:
         """Block or unblock UDP at a's router: traffic moves to the relay, or back."""
@@ -125,6 +130,7 @@ def test_everything_recovers_from_kill_9(lab: Lab, gateway: Gateway, victim: str
         times.append(time.monotonic() - start)
         print(f"round {number}: {activity.__name__}, killed after {delay:.2f} s, settled within {times[-1]:.1f} s of the restart")
     assert sorted(times)[ROUNDS // 2] < 10, "half of the rounds are over within seconds"
+    assert victim == "node" or (network.direct and all(network.direct)), "a direct transfer does not need the gateway"
     assert [node["name"] for node in gateway.nodes()].count("a") == 1
 
 
