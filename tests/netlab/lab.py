@@ -15,6 +15,7 @@ from tests.netlab import nat
 from tests.netlab.enter import MARK
 
 WAN = "10.99.0"
+WAN6 = "2001:db8:99"
 
 
 class LabError(Exception):
@@ -40,6 +41,7 @@ class Host:
         self.lab = lab
         self.name = name
         self.address = ""
+        self.address6 = ""
         self.router: Host | None = None
         run("ip", "netns", "add", name)
         self.ip("link", "set", "lo", "up")
@@ -150,9 +152,11 @@ class Lab:
         return address
 
     def public(self, name: str) -> Host:
-        """A host with a public address."""
+        """A host with public addresses, IPv4 and IPv6."""
         host = self._host(name)
-        self._attach(host)
+        address = self._attach(host)
+        host.address6 = f"{WAN6}::{address.rsplit('.', 1)[1]}"
+        host.ip("addr", "add", f"{host.address6}/64", "dev", "wan", "nodad")
         return host
 
     def router(self, name: str, kind: str = "easy") -> Host:
