@@ -220,7 +220,7 @@ class Skerryd(Node):
     tun = "skerry0"
 
     def argv(self) -> list[str]:
-        return [str(BIN / "skerryd"), "--state", str(self.state), "--socket", str(self.socket), "--tun", self.tun, "--port", "0"]
+        return [str(BIN / "skerryd"), "--state", str(self.state), "--socket", str(self.socket), "--tun", self.tun]
 
     def env(self) -> dict[str, str]:
         return {"SKERRY_BOARD_ID": f"lab-{self.name}"}
