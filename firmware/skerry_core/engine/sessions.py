@@ -98,6 +98,9 @@ class Sessions:
         keys = initiator.consume(data)
         self._end_handshake(peer, keep=initiator.sender_index)
         self._forget(peer, peer.previous)
+        if peer.next is not None:  # never confirmed: it may still bring something, but must not replace a newer session
+            self._forget(peer, peer.current)
+            peer.current, peer.next = peer.next, None
         peer.previous = peer.current
         peer.current = self._install(peer, "current", initiator.sender_index, keys.remote_index, keys.send, keys.receive, True)
         self._engine.timers.cancel(("dead", peer.index))
@@ -252,9 +255,10 @@ class Sessions:
         return Session(local, engine.now, initiator)
 
     def _forget(self, peer: "Peer", session: "Session | None") -> None:
-        # the transport replaced it already; only our own records go
+        # mostly the transport replaced it already; not where it promoted what we replace here, and its "edge" is still on the way
         if session is not None:
             self._indices.pop(session.local, None)
+            self._engine.apply(("expire", peer.index, session.local))
             self._engine.timers.cancel(("session", session.local))
 
     def remove(self, peer: "Peer") -> None:
