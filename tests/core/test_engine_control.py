@@ -75,6 +75,24 @@ def test_back_off_is_bounded_and_jittered():
     assert len(a.errors()) <= 2, "the same failure is told once"
 
 
+def test_streams_that_end_at_once_are_no_success():
+    world = World()
+    a = Device(world, 1)
+    assert running(world, a)
+    tries = []
+    for _ in range(10):
+        world.gateway.stop()
+        world.gateway.down = False
+        tries.append(world.now)
+        assert world.run(60_000, until=lambda: a.engine.control.since is not None)
+    gaps = [later - sooner for sooner, later in itertools.pairwise(tries)]
+    assert gaps[0] < 2000 and min(gaps[6:]) > 10_000, "like two boards with one card, who throw each other out"
+    world.run(61_000)
+    world.gateway.stop()
+    world.gateway.down = False
+    assert world.run(2000, until=lambda: a.engine.control.since is not None), "after a minute of polling the first attempt is soon"
+
+
 def test_sign_in_by_link():
     world = World()
     waiting, done = [], []

@@ -276,7 +276,7 @@ class Board:
     def _do_interface(self, wanted: dict[str, Any]) -> None:
         self.addresses = [address for address, _ in wanted["addresses"] if len(address) == 4]
         self.owned.update(self.addresses)
-        self.checks.addresses(self.host.name, self.addresses)
+        self.checks.addresses(f"n{self.index}", self.addresses)
 
     def _do_save(self) -> None:
         assert self.engine is not None

@@ -1,7 +1,7 @@
 """The gateway, from "up" to a map that follows the network.
 
     off -> key (GET /key, when neither pinned nor known) -> dial -> register -> poll
-    any failure -> wait (1 s .. 30 s, doubled, jittered; Retry-After of a 429) -> key or dial
+    any failure -> wait (1 s .. 30 s, doubled, jittered; Retry-After of a 429) -> key or dial; a minute of polling counts as success
 
 The key learnt first is pinned from then on. A certificate is verified only where the key is not known; after that Noise tells who answers.
 Registration is in registration.py, the map stream and the lite updates in maps.py. Silence of 120 s while polling ends the connection.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from skerry_core.engine.engine import Engine
 
-STEP, POLL_SILENT, FOLLOWUP_SILENT = 30_000, 120_000, 600_000
+STEP, POLL_SILENT, FOLLOWUP_SILENT, STABLE = 30_000, 120_000, 600_000, 60_000
 BACKOFF_FIRST, BACKOFF_LAST, RETRY_AFTER_LAST = 1_000, 30_000, 3_600_000
 
 
@@ -163,7 +163,7 @@ class Control:
         """The first map came: all is well."""
         if self.phase != "poll":
             self.phase, self.since, self.away_since = "poll", self._engine.now, None
-            self._failures, self.error = 0, ""
+            self.error = ""
             self._engine.state_changed()
 
 
