@@ -124,6 +124,8 @@ class Control:
         engine = self._engine
         if self.phase == "off":
             return
+        if self.since is not None and engine.now - self.since >= STABLE:
+            self._failures = 0  # one that ended sooner is no success: two boards with one card would throw each other out every second
         self._drop()
         if self.phase == "off":  # it was the farewell that failed
             return
