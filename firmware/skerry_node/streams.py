@@ -101,7 +101,7 @@ class Streams:
         stream = self._streams.get(number)
         if stream is None or stream.state != "open":
             return
-        self._queue(stream, data)
+        self._guard(stream, lambda each: self._queue(each, data))
         self._flush(stream)
 
     def close(self, number: int) -> None:
@@ -170,18 +170,28 @@ class Streams:
         stream.next_attempt = None
         while stream.left and stream.state == "connecting":
             family, host, port = stream.left.pop(0)
-            attempt = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-            code = attempt.connect_ex((host, port))
-            if code and code not in PENDING:
-                attempt.close()
-                stream.failures.append(stream.failure(host, os.strerror(code)))
+            try:
+                attempt = self._begin(stream, family, host, port)
+            except OSError as error:  # refused at once, a family this kernel has not, no descriptors left
+                stream.failures.append(stream.failure(host, error.strerror or str(error)))
                 continue
             stream.attempts[attempt] = host
-            self._selector.register(attempt, selectors.EVENT_WRITE, lambda _mask, s=stream, a=attempt: self._connected(s, a))
             stream.next_attempt = self._now + NEXT_ATTEMPT if stream.left else None
             return
         if not stream.attempts and stream.state == "connecting":
             self._fail(stream, f"cannot connect ({'; '.join(stream.failures) or 'no address to try'})")
+
+    def _begin(self, stream: Stream, family: int, host: str, port: int) -> socket.socket:
+        attempt = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            code = attempt.connect_ex((host, port))
+            if code and code not in PENDING:
+                raise OSError(code, os.strerror(code))
+            self._selector.register(attempt, selectors.EVENT_WRITE, lambda _mask: self._connected(stream, attempt))
+        except BaseException:
+            attempt.close()
+            raise
+        return attempt
 
     def _connected(self, stream: Stream, attempt: socket.socket) -> None:
         host = stream.attempts.pop(attempt)
@@ -193,8 +203,13 @@ class Streams:
             self._attempt(stream)
             return
         self._forget_attempts(stream)
-        attempt.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         stream.socket = attempt
+        self._guard(stream, self._won)
+
+    def _won(self, stream: Stream) -> None:
+        attempt = stream.socket
+        assert attempt is not None
+        attempt.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._selector.register(attempt, selectors.EVENT_READ, lambda mask, s=stream: self._ready(s, mask))
         if stream.request.get("tls") is None:
             self._open(stream)
@@ -305,7 +320,8 @@ class Streams:
     def _drop(self, stream: Stream) -> None:
         self._forget_attempts(stream)
         if stream.socket is not None:
-            self._selector.unregister(stream.socket)
+            if stream.socket in self._selector.get_map():
+                self._selector.unregister(stream.socket)
             stream.socket.close()
             stream.socket = None
         stream.state = "gone"

@@ -213,7 +213,7 @@ def test_previous_current_and_next_receive_and_the_one_before_does_not(make):
 
 
 def test_a_late_packet_on_an_older_next_does_not_replace_a_newer_current(make):
-    a, b = pair(make)
+    _a, b = pair(make)
     b.apply([following(2)])
     b.apply([("session", PEER, "current", 2009, 1009, *keys(9))])
     b.datagrams()
