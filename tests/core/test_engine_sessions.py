@@ -310,6 +310,14 @@ def test_replayed_initiations_change_nothing():
     assert b.engine.drops["datagram"] == drops + 5
 
 
+def test_a_peer_whose_stamps_fell_behind_is_reached_all_the_same():
+    world = World()
+    a, b = pair(world)
+    b.peer(a).stamp = b"\x7f" + bytes(11)  # taken from a copy of a's card that ran ahead
+    a.packet(b, b"behind")
+    assert world.run(6000, until=lambda: any(packet.endswith(b"behind") for packet in b.inbox))
+
+
 def test_direct_over_ipv6_alone():
     world = World()
     a, b = (Device(world, number, endpoint=bytes.fromhex("20010db8") + bytes(11) + bytes([number])) for number in (1, 2))

@@ -35,6 +35,7 @@ class Faults:
         self.world, self.network, self.gateway, self.boards = world, network, gateway, boards
         self.flood_over = False
         self._moves = 0
+        self._twins: list[Board] = []
         self.kinds: dict[str, Callable[[], None]] = {
             "bad link": self._bad_link, "partition": self._partition, "nat reboot": self._nat_reboot, "crash": self._crash,
             "clock jump": self._clock_jump, "gateway restart": self._gateway_restart, "flood": self._flood_a_while,
@@ -54,6 +55,8 @@ class Faults:
     def heal(self) -> None:
         self._good_link()
         self.gateway.come_back()
+        for twin in self._twins:
+            twin.crash()
         for board in self.boards:
             host = board.host
             host.connected, host.mute, host.deaf, host.lag = True, False, False, 0
@@ -145,6 +148,7 @@ class Faults:
         twin = Board(board.index, self.world, self.network, host, board.config, self.gateway.dial, board.answered)
         twin.saved, twin.owned = board.saved, set(board.owned)
         twin.start()
+        self._twins.append(twin)
         self.world.hits["clone"] += 1
         self._later(10 * SECOND, 5 * MINUTE, twin.crash)
 

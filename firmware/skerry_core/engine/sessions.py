@@ -10,6 +10,7 @@
 
 An edge is armed again a second after it fired, so an idle peer costs nothing and a busy one a few events a second. Where one edge of
 a pair fired early in that second and the other comes later, the first is armed once more at once: an answer is not missed.
+An initiation with an old stamp is not answered; where nothing else has come from that peer for 15 s, we start a handshake instead.
 Both sides may start at once; each answers the other and both pairs of keys work. A responder rekeys at 165 s, should no initiator be left.
 
 Source: the WireGuard paper, section 6. A session expires at 180 s, so the wipe at 540 s has nothing left to do.
@@ -80,6 +81,7 @@ class Sessions:
         if peer is None or (is_relay(path) and path[1] != peer.key):
             raise PeerError("handshake initiation from a key that is not in the map")
         if initiation.tai64n <= peer.stamp or (peer.answered is not None and engine.now - peer.answered < FLOOD):
+            self._refused(peer)
             raise PeerError(f"handshake initiation of {peer.name()} is a replay, or one of a flood")
         local = self._index(peer)
         message, keys = initiation.respond(engine.random(32), local, peer.cookies.current(engine.now))
@@ -89,6 +91,12 @@ class Sessions:
         peer.next = self._install(peer, "next", local, keys.remote_index, keys.send, keys.receive, False)
         engine.paths.heard(peer, path)
         engine.send(path, message)
+
+    def _refused(self, peer: "Peer") -> None:
+        """Its stamps are old: a replay, or its card was copied or restored, and then it cannot begin a session but we can."""
+        times = [at for at in (peer.answered, peer.last_received) if at is not None]
+        if not times or self._engine.now - max(times) >= DEAD:
+            self.start(peer)
 
     def _response(self, data: bytes) -> None:
         peer = self._indices.get(messages.receiver_index(data))
