@@ -654,3 +654,25 @@ def test_a_network_that_comes_ends_the_waiting_of_gateway_and_relay():
     own = {"uplink": 0, "addresses": [(4, address)], "port4": port, "port6": 0}
     a.receive(("uplinks", [own, {"uplink": 1, "addresses": [(4, bytes((198, 51, 100, 77)))], "port4": 41642, "port6": 0}]))
     assert world.run(2000, until=lambda: a.engine.control.since is not None and a.engine.relays.live(home.region.number))
+
+
+def test_the_first_handshake_waits_for_no_disk():
+    world = World()
+    a, b = Device(world, 1), Device(world, 2)
+    assert world.run(5000, until=lambda: a.engine.running and b.engine.state == a.engine.state == "Running" and a.engine.peers.all())
+    world.run(3000)  # the first map is saved meanwhile
+    saves = a.saves
+    a.packet(b)
+    assert world.run(5000, until=lambda: b.inbox)
+    assert a.saves == saves
+
+
+def test_saves_in_a_row_are_one():
+    world = World()
+    a = Device(world, 1)
+    a.engine.actions()
+    a.engine.act(("save",))
+    a.engine.act(("save",))
+    a.engine.act(("close", 99))
+    a.engine.act(("save",))
+    assert a.engine.actions() == [("save",), ("close", 99), ("save",)]

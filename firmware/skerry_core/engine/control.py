@@ -98,8 +98,8 @@ class Control:
             self.failed(reason, advice=self._advice(reason))
             return
         self.key = key
+        self._connect()  # a disk takes longer than a round trip: it works while the gateway does
         self._engine.act(("save",))
-        self._connect()
 
     def _advice(self, reason: str) -> str:
         if self.gateway is not None and self.gateway.scheme == "https" and ("certif" in reason or "tls" in reason.lower()):

@@ -164,8 +164,10 @@ class Engine:
     # ---- what the modules around use
 
     def act(self, action: "tuple[Any, ...]") -> None:
-        """Queue an action after the changes so far."""
+        """Queue an action after the changes so far. A save is of the moment it is carried out: two in a row are one."""
         self._flush()
+        if action == ("save",) and self._actions and self._actions[-1] == action:
+            return
         self._actions.append(action)
 
     def apply(self, change: "tuple[Any, ...]") -> None:
@@ -215,7 +217,7 @@ class Engine:
 
     def stamp(self) -> bytes:
         """A TAI64N stamp; on disk before it is used."""
-        value, save = self.clock.stamp(self.now)
+        value, save = self.clock.stamp(self.now)  # life.registered() reserved those of the first hours
         if save:
             self.act(("save",))
         return value
