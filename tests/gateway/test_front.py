@@ -343,3 +343,13 @@ def test_each_certificate_has_a_key_of_its_own():
     assert certificate.names_in(first, "::1") and certificate.names_in(first, "xn--bro-hoa.example")
     with pytest.raises(ValueError):
         certificate.fingerprint("torn")
+
+
+def test_one_source_never_takes_every_place():
+    limits = Limits(10, 100)
+    assert [limits.arrive("192.0.2.1") for _ in range(6)] == [True] * 5 + [False]
+    assert limits.arrive("192.0.2.2") and limits.connections == 6
+    for _ in range(5):
+        limits.settle("192.0.2.1")
+        limits.leave("192.0.2.1")
+    assert limits.arrive("192.0.2.1") and limits.connections == 2

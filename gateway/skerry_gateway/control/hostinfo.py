@@ -54,7 +54,7 @@ def derived(name: str, wanted: str) -> bool:
 
 
 def integer(value: Any, least: int, most: int) -> int | None:
-    """A whole number in the range, else None. JSON's true is none, though Python takes it for 1: as `true` it would void other nodes' maps."""
+    """A whole number in the range, else None. Python takes JSON's true for 1; passed on as `true` it would void other nodes' maps."""
     return value if type(value) is int and least <= value <= most else None
 
 
