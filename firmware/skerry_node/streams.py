@@ -1,7 +1,7 @@
 """The byte streams the engine asks for: non-blocking TCP, TLS where asked, several addresses tried in turn.
 
 ```
-resolving -> connecting -> tls -> open -> (gone)          tls is passed over for plain streams
+resolving -> connecting -> loading -> tls -> open -> (gone)          plain streams pass over loading (of the library) and tls
 ```
 An attempt starts every 250 ms, or at once when the one before failed (RFC 8305); the first to connect wins. The whole
 way to open has 10 s. What happened is in `events` as `("stream", id, "open" | "data" | "closed", ...)`, in order; the
@@ -16,6 +16,8 @@ import os
 import selectors
 import socket
 
+from . import tls, zstd
+from .loading import Loading
 from .resolver import Resolver, interleave, literal
 from .tls import Refused, Tls
 
@@ -70,7 +72,9 @@ class Streams:
         self._names: dict[int, str] = {}
         self._lookups = 0
         self._now = 0
+        self._loading = Loading(tls.load, zstd.load)
         selector.register(self._resolver.fileno(), selectors.EVENT_READ, self._resolved)
+        selector.register(self._loading.fileno(), selectors.EVENT_READ, self._loaded)
 
     def connect(self, number: int, request: "dict[str, Any]", now: int) -> None:
         """Begin to open a stream."""
@@ -131,8 +135,10 @@ class Streams:
         """Close everything."""
         for stream in list(self._streams.values()):
             self._drop(stream)
-        self._selector.unregister(self._resolver.fileno())
-        self._resolver.close()
+        for thread in (self._resolver, self._loading):
+            if thread.fileno() in self._selector.get_map():
+                self._selector.unregister(thread.fileno())
+            thread.close()
 
     def next_timer(self) -> "int | None":
         """When handle_timer has something to do."""
@@ -210,16 +216,30 @@ class Streams:
         attempt = stream.socket
         assert attempt is not None
         attempt.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._selector.register(attempt, selectors.EVENT_READ, lambda mask, s=stream: self._ready(s, mask))
+        self._loading.begin()  # whatever this stream is, the next one has TLS and the map is compressed
         if stream.request.get("tls") is None:
+            self._watch(stream, attempt)
             self._open(stream)
-            return
-        stream.state = "tls"
-        self._guard(stream, self._start_tls)
+        elif self._loading.done:
+            self._start_tls(stream)
+        else:
+            stream.state = "loading"
+
+    def _watch(self, stream: Stream, chosen: socket.socket) -> None:
+        self._selector.register(chosen, selectors.EVENT_READ, lambda mask: self._ready(stream, mask))
+
+    def _loaded(self, _mask: int) -> None:
+        self._selector.unregister(self._loading.fileno())
+        for stream in list(self._streams.values()):
+            if stream.state == "loading":
+                self._guard(stream, self._start_tls)
 
     def _start_tls(self, stream: Stream) -> None:
-        tls = stream.request["tls"]
-        stream.tls = Tls(tls["name"], tls["verify"])
+        assert stream.socket is not None
+        stream.state = "tls"
+        self._watch(stream, stream.socket)
+        wanted = stream.request["tls"]
+        stream.tls = Tls(wanted["name"], wanted["verify"])
         self._flush(stream)
 
     def _open(self, stream: Stream) -> None:
