@@ -350,6 +350,13 @@ def test_stamps_never_fall(wall):
     assert a.saves - saves <= 1
 
 
+def test_a_key_that_worked_is_forgotten():
+    world = World()
+    a = Device(world, 1)
+    assert running(world, a)
+    assert "auth_key" not in a.engine.config and a.engine.control.registration.auth_key == ""
+
+
 def test_saved_state_survives_json_and_holds_no_auth_key():
     world = World()
     a, _ = pair(world)
@@ -667,12 +674,10 @@ def test_the_first_handshake_waits_for_no_disk():
     assert a.saves == saves
 
 
-def test_saves_in_a_row_are_one():
+def test_saves_that_nothing_left_after_are_one():
     world = World()
     a = Device(world, 1)
     a.engine.actions()
-    a.engine.act(("save",))
-    a.engine.act(("save",))
-    a.engine.act(("close", 99))
-    a.engine.act(("save",))
-    assert a.engine.actions() == [("save",), ("close", 99), ("save",)]
+    for action in (("save",), ("save",), ("write", 99, b""), ("save",), ("close", 99), ("save",), ("send", None, b"")):
+        a.engine.act(action)
+    assert a.engine.actions() == [("save",), ("write", 99, b""), ("close", 99), ("save",), ("send", None, b"")]
