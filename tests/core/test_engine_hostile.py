@@ -164,6 +164,19 @@ def test_asking_for_netchecks_all_the_time_costs_one_round():
     assert world.run(4000, until=lambda: all(a.result(f"n{token}") for token in range(100)))
 
 
+def test_a_gateway_that_calls_a_key_expired_and_takes_it_is_not_asked_all_the_time():
+    world = World()
+    a, _ = pair(world)
+    machine = next(key for key, node in world.gateway.nodes.items() if node["ID"] == 1)
+    world.gateway.node(machine)["KeyExpiry"] = "2001-01-01T00:00:00Z"
+    world.gateway.requests.clear()
+    world.gateway.broadcast(None, {"Node": world.gateway.node(machine)})
+    world.run(60_000)
+    registered = [request for where, request in world.gateway.requests if where == "/machine/register"]
+    assert 2 <= len(registered) <= 12
+    assert any("expired" in event[1] for event in a.happened if event[0] == "error")
+
+
 def test_a_refusal_of_the_gateway_does_not_drive_the_terminal():
     world = World()
     world.gateway.answer = lambda _request: (200, (), {"Error": "\x1b[2Jno\r\n\x07 such key"})

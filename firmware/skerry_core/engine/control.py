@@ -36,6 +36,7 @@ class Control:
         self.away_since: int | None = None
         self.confirmed = False  # the gateway took our registration since we started
         self._failures = 0
+        self._renewed: int | None = None
         self._fetch: KeyFetch | None = None
         self.channel: Channel | None = None
         self.registration = Registration(engine, self)
@@ -60,6 +61,16 @@ class Control:
             self._drop()
             self._failures = 0
             self._connect()
+
+    def renew(self, why: str) -> None:
+        """Register anew: at once, but a gateway that goes on as before (it takes a key that it says has expired) is not asked all the time."""
+        now, before = self._engine.now, self._renewed
+        self.confirmed, self._renewed = False, now
+        if before is None or now - before >= STABLE:
+            self._engine.event(("error", why))
+            self.again()
+        else:
+            self.failed("says that this node's key has expired, and still takes it")
 
     def set_gateway(self, gateway: "Gateway") -> None:
         """Another gateway; its key, if given, replaces what was known."""

@@ -187,9 +187,7 @@ class Life:
     def key_expired(self) -> None:
         """Timer: a key, ours or a peer's, is past its end."""
         if self.expired():
-            self._engine.event(("error", "the key of this node has expired; it is being renewed, which may need a sign-in"))
-            self._engine.control.confirmed = False
-            self._engine.control.again()
+            self._engine.control.renew("the key of this node has expired; it is being renewed, which may need a sign-in")
         self._engine.peers.sync()
         self._engine.peers.interface(self._engine.netmap.self_node is not None)
 
