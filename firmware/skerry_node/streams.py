@@ -76,6 +76,10 @@ class Streams:
         selector.register(self._resolver.fileno(), selectors.EVENT_READ, self._resolved)
         selector.register(self._loading.fileno(), selectors.EVENT_READ, self._loaded)
 
+    def prepare(self) -> None:
+        """Load now what TLS and the map need; else that begins with the first connection."""
+        self._loading.begin()
+
     def connect(self, number: int, request: "dict[str, Any]", now: int) -> None:
         """Begin to open a stream."""
         self._now = now
