@@ -63,7 +63,7 @@ class Control:
             self._connect()
 
     def renew(self, why: str) -> None:
-        """Register anew: at once, but a gateway that goes on as before (it takes a key that it says has expired) is not asked all the time."""
+        """Register anew: at once, but a gateway that takes what it says has expired is not asked all the time."""
         now, before = self._engine.now, self._renewed
         self.confirmed, self._renewed = False, now
         if before is None or now - before >= STABLE:
