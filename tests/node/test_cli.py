@@ -71,7 +71,7 @@ class Daemon:
         self.path = str(path)
         self.asked, self.answers, self.feeds = [], {}, []
         self.selector = selectors.DefaultSelector()
-        self.server = LocalServer(self.selector, self.path, self.handle, 0)
+        self.server = LocalServer(self.selector, self.path, self.handle, lambda: 0)
         self.stopping = False
         self.thread = threading.Thread(target=self.run)
         self.thread.start()

@@ -20,7 +20,7 @@ GET = b"GET /localapi/v0/status HTTP/1.1\r\nHost: local-tailscaled.sock\r\n\r\n"
 class Rig:
     def __init__(self, path):
         self.selector, self.clock, self.seen, self.answer = selectors.DefaultSelector(), 0, [], {"ok": True}
-        self.server = LocalServer(self.selector, str(path), self.handle, 0)
+        self.server = LocalServer(self.selector, str(path), self.handle, lambda: self.clock)
 
     def handle(self, request):
         self.seen.append(request)
@@ -200,6 +200,15 @@ def test_slow_callers_are_hung_up_on(rig):
         rig.turn()
         rig.clock = 10_000
         assert rig.read(sock) == b""
+
+
+def test_who_comes_after_an_idle_hour_has_all_the_time(rig):
+    rig.clock = 3_600_000  # nothing woke the loop in between
+    with rig.open() as sock:
+        rig.turn()
+        assert rig.server.next_timer() == 3_600_000 + server_module.REQUEST_WITHIN
+        sock.sendall(GET)
+        assert b"200 OK" in rig.read(sock)
 
 
 def test_connections_are_bounded(rig):

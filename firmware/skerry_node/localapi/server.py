@@ -130,7 +130,7 @@ class Connection:
 
     def _answer(self, answer: "Any") -> None:
         if isinstance(answer, Later):
-            self.deadline = self._server.now + answer.within
+            self.deadline = self._server.clock() + answer.within
             answer.attach(self)
         elif isinstance(answer, Feed):
             answer.connection, self.feed, self.deadline = self, answer, None
@@ -159,7 +159,7 @@ class Connection:
     def finish(self, data: bytes) -> None:
         """Send the rest and close."""
         self._ending = True
-        self.deadline = self._server.now + REQUEST_WITHIN
+        self.deadline = self._server.clock() + REQUEST_WITHIN
         self.send(data)
 
     def expire(self) -> None:
@@ -182,11 +182,12 @@ class Connection:
 class LocalServer:
     """The listening socket at `path`. `handler(request)` gives a JSON-able answer, bytes (a whole response), Later or Feed."""
 
-    def __init__(self, selector: selectors.BaseSelector, path: str, handler: "Handler", now: int) -> None:
+    def __init__(self, selector: selectors.BaseSelector, path: str, handler: "Handler", clock: "Callable[[], int]") -> None:
+        """`clock()` gives the milliseconds of `handle_timer`: after an idle hour a caller's time begins when the call comes."""
         self.selector = selector
         self.path = os.path.abspath(path)
         self.handler = handler
-        self.now = now
+        self.clock = clock
         self.connections: set[Connection] = set()
         self._paused: int | None = None  # when to accept again
         self._socket = listen(self.path)
@@ -207,7 +208,7 @@ class LocalServer:
             if self._is_full(credentials(sock)[1]):
                 sock.close()
                 continue
-            self.connections.add(Connection(self, sock, self.now))
+            self.connections.add(Connection(self, sock, self.clock()))
 
     def _is_full(self, uid: int) -> bool:
         if uid in (0, os.geteuid()):
@@ -217,7 +218,7 @@ class LocalServer:
 
     def _pause(self) -> None:
         self.selector.unregister(self._socket)
-        self._paused = self.now + PAUSE
+        self._paused = self.clock() + PAUSE
 
     def _resume(self) -> None:
         self._paused = None
@@ -230,7 +231,6 @@ class LocalServer:
 
     def handle_timer(self, now: int) -> None:
         """Hang up on those who take too long."""
-        self.now = now
         if self._paused is not None and now >= self._paused:
             self._resume()
         for connection in list(self.connections):
