@@ -92,7 +92,9 @@ class Client:
                     return found[0], found[2]
         except TimeoutError:
             raise Failed("skerryd did not answer in time") from None
-        except (PeerError, ConnectionError) as error:
+        except ConnectionError:
+            raise Failed("skerryd hung up: it is stopping, or has too many callers; try again") from None
+        except PeerError as error:
             raise Failed(f"what answers on {self.path} is not skerryd ({error})") from None
         raise NotRunning("skerryd hung up without an answer")
 
