@@ -33,8 +33,7 @@ def up(client: Client, arguments: argparse.Namespace) -> int:
     lines = client.watch(timeout=arguments.timeout)
     try:
         first = next(lines)  # from here on nothing is missed
-        client.call("POST", "skerry/up", changes)
-        if client.call("GET", "skerry/status")["state"] == "Running":
+        if client.call("POST", "skerry/up", changes)["state"] == "Running":
             return _connected(client, arguments, time.monotonic() - started)
         if first["auth_url"] and not changes.get("key"):
             lines = itertools.chain([{"event": "auth-url", "url": first["auth_url"], "code": first.get("auth_code", "")}], lines)
