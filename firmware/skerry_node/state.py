@@ -78,6 +78,7 @@ class StateDirectory:
         self._check = check
         self._good = False  # state.json may become the last good copy
         self._lock: int | None = None
+        self._written: tuple[int, int] | None = None  # what this process wrote last: size and hash
 
     def open(self) -> None:
         """Create the directory if need be, and take it. LocalError says what to do when that cannot be."""
@@ -114,6 +115,10 @@ class StateDirectory:
         """Write both so that they survive a power cut. LocalError if they could not be written; the old state is intact then."""
         document = {"version": VERSION, "board": self._binding(), "prefs": prefs, "engine": engine}
         data = json.dumps(document, separators=(",", ":")).encode()
+        mark = (len(data), hash(data))
+        if mark == self._written and os.path.exists(self._file(NAME)):
+            return  # it is there already: flash wears, and the disk is what a command waits for longest
+        self._written = None
         try:
             self._files.write(self._file(NAME + ".new"), data)
             if self._good and os.path.exists(self._file(NAME)):
@@ -121,6 +126,7 @@ class StateDirectory:
             self._files.rename(self._file(NAME + ".new"), self._file(NAME))
             self._good = True
             self._files.sync(self.path)
+            self._written = mark
         except OSError as error:
             raise self._unwritable(error) from None
 

@@ -285,3 +285,29 @@ def test_keys_that_the_engine_refuses_are_damage(tmp_path):
     assert state.load() == good
     state.close()
     assert "node_key is not 32 bytes" in state.notes[0] and "canary" not in state.notes[0]
+
+
+def test_what_is_there_already_is_not_written_again(tmp_path):
+    recorder = Recorder()
+    state = opened(tmp_path, files=recorder)
+    state.load()
+    for content in (OLD, OLD, NEW, NEW, OLD):
+        state.save(*content)
+    assert [op[0] for op in recorder.done].count("write") == 3
+    os.unlink(tmp_path / NAME)
+    state.save(*OLD)  # somebody took it away
+    state.close()
+    assert loaded(tmp_path)[0] == OLD
+
+
+def test_a_write_that_failed_is_not_taken_for_done(tmp_path):
+    state = opened(tmp_path)
+    state.load()
+    state.save(*OLD)
+    good, state._files = state._files, Failing(3, OSError(5, "broken"))  # the names have changed, and are not known to be on the disk
+    with pytest.raises(LocalError):
+        state.save(*NEW)
+    state._files = good
+    state.save(*OLD)
+    state.close()
+    assert loaded(tmp_path)[0] == OLD
