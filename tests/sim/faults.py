@@ -34,6 +34,7 @@ class Faults:
     def __init__(self, world: World, network: Network, gateway: SimGateway, boards: list[Board]) -> None:
         self.world, self.network, self.gateway, self.boards = world, network, gateway, boards
         self.flood_over = False
+        self.talk: Callable[[Board], None] = lambda _: None  # begin a conversation of that board's
         self._moves = 0
         self._twins: list[Board] = []
         self.kinds: dict[str, Callable[[], None]] = {
@@ -89,8 +90,10 @@ class Faults:
             self._later(5 * SECOND, 10 * MINUTE, lambda host=board.host: setattr(host, "connected", True))  # type: ignore[misc]
 
     def _one_way(self) -> None:
-        """What a host sends, or what is sent to it, is lost; its streams stall."""
-        host, which = self._board().host, self.world.random.choice(("mute", "deaf"))
+        """What a host sends, or what is sent to it, is lost; its streams stall. It talks just then: a silent one would prove nothing."""
+        board, which = self._board(), self.world.random.choice(("mute", "deaf"))
+        host = board.host
+        self.talk(board)
         setattr(host, which, True)
         self._later(5 * SECOND, 5 * MINUTE, lambda: setattr(host, which, False))
 

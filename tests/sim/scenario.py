@@ -44,6 +44,7 @@ class Scenario:
         self.boards: list[Board] = self.checks.boards
         self.faults = Faults(self.world, self.network, self.gateway, self.boards)
         self.kinds = self.faults.chosen(seed, self.size.swarm)
+        self.faults.talk = self._talk
         self.friends: dict[int, list[int]] = {}
         self.tried: set[tuple[int, int]] = set()
         self.answers: dict[bytes, int] = {}
@@ -105,6 +106,10 @@ class Scenario:
             self.world.after(SECOND, lambda: self._converse(a, b, left - 1))
             if left % 10 == 0:
                 self._say_forbidden(a, b)
+
+    def _talk(self, board: Board) -> None:
+        a = self.boards.index(board)
+        self._converse(a, self.world.random.choice(self.friends[a]), 20)
 
     def _plan_talks(self) -> None:
         random = self.world.random
