@@ -132,11 +132,11 @@ class Membership:
     def _forget_key(self) -> None:
         self.prefs.used_key()
         if self.node.save():
-            self.node.save()  # the last good copy, beside the state, must not hold it either
+            self.node.save(both=True)  # the last good copy, beside the state, must not hold it either
 
     def _then_save(self, name: str, arguments: "dict[str, Any]", answer: "Answer") -> None:
         def done(result: "dict[str, Any]") -> None:
-            self.node.save()
+            self.node.save(both=name == "logout")  # keys that were thrown away are in no copy
             answer(result)
 
         self.node.command(name, arguments, done)

@@ -251,10 +251,10 @@ class Node:
     def _do_resolve(self, name: str) -> None:
         self.streams.resolve(name)
 
-    def save(self) -> bool:
+    def save(self, both: bool = False) -> bool:
         """Write the state now. A failure is said, kept in `problems`, and tried again."""
         try:
-            self.state.save(self.membership.prefs.save(), self.engine.save())
+            self.state.save(self.membership.prefs.save(), self.engine.save(), both)
         except LocalError as error:
             self.problems = [str(error)]
             self.log.trouble(str(error), clock.now())

@@ -111,12 +111,15 @@ class StateDirectory:
             return {}, None
         return document["prefs"], document["engine"]
 
-    def save(self, prefs: "dict[str, Any]", engine: "dict[str, Any] | None") -> None:
-        """Write both so that they survive a power cut. LocalError if they could not be written; the old state is intact then."""
+    def save(self, prefs: "dict[str, Any]", engine: "dict[str, Any] | None", both: bool = False) -> None:
+        """Write both so that they survive a power cut. LocalError if they could not be written; the old state is intact then.
+
+        What this process wrote last is not written again, but with `both`, where the last good copy must not keep what it holds.
+        """
         document = {"version": VERSION, "board": self._binding(), "prefs": prefs, "engine": engine}
         data = json.dumps(document, separators=(",", ":")).encode()
         mark = (len(data), hash(data))
-        if mark == self._written and os.path.exists(self._file(NAME)):
+        if not both and mark == self._written and os.path.exists(self._file(NAME)):
             return  # it is there already: flash wears, and the disk is what a command waits for longest
         self._written = None
         try:

@@ -52,7 +52,7 @@ class FakeNode:
     def health(self):
         return self.path.problems
 
-    def save(self):
+    def save(self, both=False):
         self.saves += 1
         return True
 
@@ -226,8 +226,8 @@ def test_a_used_key_is_in_no_copy_of_the_state(node, tmp_path, event):
     directory = StateDirectory(str(tmp_path / "state"), Board([], []))
     directory.open()
 
-    def save():
-        directory.save(node.membership.prefs.save(), node.engine.save())
+    def save(both=False):
+        directory.save(node.membership.prefs.save(), node.engine.save(), both)
         return True
 
     node.save = save

@@ -294,6 +294,8 @@ def test_what_is_there_already_is_not_written_again(tmp_path):
     for content in (OLD, OLD, NEW, NEW, OLD):
         state.save(*content)
     assert [op[0] for op in recorder.done].count("write") == 3
+    state.save(*OLD, both=True)
+    assert (tmp_path / (NAME + ".bak")).read_bytes() == (tmp_path / NAME).read_bytes(), "what was thrown away is in no copy"
     os.unlink(tmp_path / NAME)
     state.save(*OLD)  # somebody took it away
     state.close()
