@@ -59,8 +59,8 @@ static int sums_right(const struct merge *m, const uint8_t *d, size_t len)
 
 static int tcp_fits(struct merge *m, const uint8_t *tcp, size_t len)
 {
-    size_t size = 4u * (tcp[12] >> 4);
-    if (len < 20 || size < 20 || size >= len || tcp[12] & 15 || (tcp[13] & ~PSH) != ACK)
+    size_t size = len < 20 ? 0 : 4u * (tcp[12] >> 4);
+    if (size < 20 || size >= len || tcp[12] & 15 || (tcp[13] & ~PSH) != ACK)
         return 0;
     m->header_size = m->ip + size;
     m->next = be32(tcp + 4) + (uint32_t)(len - size);
@@ -161,13 +161,9 @@ static void prepare(struct merge *m, struct vnet_header *v)
     checksum_put_partial(h + m->ip + v->csum_offset, checksum_pseudo(m->family, h, m->protocol, len - m->ip));
 }
 
-static void write_merge(transport *t, struct merge *m)
+static void write_super(transport *t, struct merge *m)
 {
     struct vnet_header v;
-    if (m->count < 2) {
-        write_each(t, m);
-        return;
-    }
     prepare(m, &v);
     m->parts[0] = (struct iovec){&v, sizeof v};
     m->parts[1] = (struct iovec){m->header, m->header_size};
@@ -179,6 +175,14 @@ static void write_merge(transport *t, struct merge *m)
         for (int i = 0; i < m->count; i++)
             drop(t, DROP_tun);
     }
+}
+
+static void write_merge(transport *t, struct merge *m)
+{
+    if (m->count > 1)
+        write_super(t, m);
+    else
+        write_each(t, m);
     m->count = 0;
 }
 

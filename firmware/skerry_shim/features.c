@@ -5,7 +5,7 @@
 unsigned shim_features(transport *t)
 {
     pthread_rwlock_rdlock(&t->table);
-    unsigned in_use = tun_features(t);
+    unsigned in_use = tun_features(t) | (t->tun_features & FEATURE_VNET); /* the device stays as it was opened */
     if (t->segment_slots)
         in_use |= FEATURE_SEGMENT;
     if (t->gro_slots)

@@ -148,14 +148,15 @@ class Transport:
         return {name: value for name, value in named.items() if value or name == "to_python"}
 
     def features(self) -> dict[str, bool]:
-        """What the kernel takes over from the packet path, and whether it is in use now: `vnet_hdr` (TUN with virtio headers), `tso` and `uso` (TCP
-        and UDP super-packets read from TUN), `merge_tcp` and `merge_udp` (written to it), `udp_segment` and `udp_gro` (on any socket)."""
+        """What the kernel takes over from the packet path, and whether it is in use now: `vnet_hdr` (TUN with virtio headers), `tso` and
+        `uso` (TCP and UDP super-packets read from TUN), `merge_tcp` and `merge_udp` (written to it), `udp_segment` and `udp_gro` (on any
+        socket)."""
         bits = int(_lib.shim_features(self._live()))
         return {name: bool(bits & bit) for name, bit in _FEATURES.items()}
 
     def set_features(self, names: Iterable[str]) -> None:
-        """Use these alone, so far as the kernel accepts them; all unless told. `vnet_hdr` counts when the device is opened. For tests and for a
-        kernel that lies; LocalError for an unknown name."""
+        """Use these alone, so far as the kernel accepts them; all unless told. `vnet_hdr` counts when the device is opened. For tests and
+        for a kernel that lies; LocalError for an unknown name."""
         wanted = frozenset(names)
         unknown = sorted(wanted - frozenset(_FEATURES))
         if unknown:
