@@ -71,7 +71,7 @@ def serve(chosen: options.Options, file: "dict[str, Any]", state: StateDirectory
     port = chosen.port if chosen.port is not None else file.get("port")
     node = Node((str(tun), options.PORT if port is None else int(port), port is not None), state, membership, log)
     api = Api(node, state.notes)
-    local = LocalServer(node.selector, chosen.socket, api.handle, clock.now())
+    local = LocalServer(node.selector, chosen.socket, api.handle, clock.now)
     node.timers.append(local)
     wake = catch_signals(node)
     try:

@@ -48,6 +48,11 @@ class Interface:
                 self._addresses.add((address, bits))
         self._routes = set(self._tables.routes(self.index))
 
+    def check(self) -> None:
+        """LocalError when the link is no more: nothing passes through a device without one, and only a new device helps."""
+        if self._tables.links().get(self.index, ("",))[0] != self.name:
+            raise LocalError(f"the interface {self.name} is gone: another program removed or renamed it; restart skerryd")
+
     def apply(self, desired: "dict[str, Any]") -> None:
         """Make it so. What the kernel refuses is in `problems` and is tried again at the next call."""
         self.problems = []

@@ -11,6 +11,7 @@ from skerry_core.errors import LocalError
 
 from .log import Log
 from .prefs import Prefs, base
+from .signin import code_of
 from .zstd import decompress
 
 TYPE_CHECKING = False
@@ -120,7 +121,8 @@ class Membership:
                     self.prefs.used_key()
                     self.node.save()
         elif kind == "auth-url" and event[1]:
-            self._log.say(f"to admit this node, open {event[1]}")
+            code = code_of(event[1])
+            self._log.say(f"to admit this node, open {event[1]}" + (f" (the page must show the code {code})" if code else ""))
         elif kind == "error":
             self.last_error = event[1]
             if REFUSED in event[1] and "key" in self.prefs.values:

@@ -81,6 +81,8 @@ class Node:
             raise
         for problem in self.path.problems:
             self.log.trouble(problem, clock.now())
+        if not self.engine.logged_in:
+            self.streams.prepare()  # who joins for the first time waits for us, no peer does
         self.receive(("clock", clock.wall()))
         self._tell_uplinks()
         self.pump()
@@ -156,6 +158,7 @@ class Node:
 
     def _tell_uplinks(self) -> None:
         try:
+            self.path.interface.check()
             found = uplinks.look(self.tables, self.path.name, self.path.ports)
         except OSError as error:
             self.log.trouble(f"cannot read this host's addresses: {error.strerror or error}", clock.now())

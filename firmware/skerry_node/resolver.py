@@ -31,8 +31,11 @@ class Resolver:
         """Start looking; False when too many lookups hang already."""
         if self._running >= LIMIT:
             return False
+        try:
+            _thread.start_new_thread(self._work, (token, host, port))
+        except RuntimeError:  # the system gives no thread
+            return False
         self._running += 1
-        _thread.start_new_thread(self._work, (token, host, port))
         return True
 
     def results(self) -> "list[tuple[int, list[Address], str]]":
@@ -59,7 +62,7 @@ class Resolver:
         self._done.append(result)
         try:
             os.eventfd_write(self._event, 1)
-        except OSError:
+        except (OSError, ValueError):
             pass  # closed meanwhile
 
 

@@ -1,7 +1,7 @@
 """The byte streams the engine asks for: non-blocking TCP, TLS where asked, several addresses tried in turn.
 
 ```
-resolving -> connecting -> tls -> open -> (gone)          tls is passed over for plain streams
+resolving -> connecting -> loading -> tls -> open -> (gone)          plain streams pass over loading (of the library) and tls
 ```
 An attempt starts every 250 ms, or at once when the one before failed (RFC 8305); the first to connect wins. The whole
 way to open has 10 s. What happened is in `events` as `("stream", id, "open" | "data" | "closed", ...)`, in order; the
@@ -16,6 +16,8 @@ import os
 import selectors
 import socket
 
+from . import tls, zstd
+from .loading import Loading
 from .resolver import Resolver, interleave, literal
 from .tls import Refused, Tls
 
@@ -70,7 +72,13 @@ class Streams:
         self._names: dict[int, str] = {}
         self._lookups = 0
         self._now = 0
+        self._loading = Loading(tls.load, zstd.load)
         selector.register(self._resolver.fileno(), selectors.EVENT_READ, self._resolved)
+        selector.register(self._loading.fileno(), selectors.EVENT_READ, self._loaded)
+
+    def prepare(self) -> None:
+        """Load now what TLS and the map need; else that begins with the first connection."""
+        self._loading.begin()
 
     def connect(self, number: int, request: "dict[str, Any]", now: int) -> None:
         """Begin to open a stream."""
@@ -101,7 +109,7 @@ class Streams:
         stream = self._streams.get(number)
         if stream is None or stream.state != "open":
             return
-        self._queue(stream, data)
+        self._guard(stream, lambda each: self._queue(each, data))
         self._flush(stream)
 
     def close(self, number: int) -> None:
@@ -131,8 +139,10 @@ class Streams:
         """Close everything."""
         for stream in list(self._streams.values()):
             self._drop(stream)
-        self._selector.unregister(self._resolver.fileno())
-        self._resolver.close()
+        for thread in (self._resolver, self._loading):
+            if thread.fileno() in self._selector.get_map():
+                self._selector.unregister(thread.fileno())
+            thread.close()
 
     def next_timer(self) -> "int | None":
         """When handle_timer has something to do."""
@@ -170,18 +180,28 @@ class Streams:
         stream.next_attempt = None
         while stream.left and stream.state == "connecting":
             family, host, port = stream.left.pop(0)
-            attempt = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-            code = attempt.connect_ex((host, port))
-            if code and code not in PENDING:
-                attempt.close()
-                stream.failures.append(stream.failure(host, os.strerror(code)))
+            try:
+                attempt = self._begin(stream, family, host, port)
+            except OSError as error:  # refused at once, a family this kernel has not, no descriptors left
+                stream.failures.append(stream.failure(host, error.strerror or str(error)))
                 continue
             stream.attempts[attempt] = host
-            self._selector.register(attempt, selectors.EVENT_WRITE, lambda _mask, s=stream, a=attempt: self._connected(s, a))
             stream.next_attempt = self._now + NEXT_ATTEMPT if stream.left else None
             return
         if not stream.attempts and stream.state == "connecting":
             self._fail(stream, f"cannot connect ({'; '.join(stream.failures) or 'no address to try'})")
+
+    def _begin(self, stream: Stream, family: int, host: str, port: int) -> socket.socket:
+        attempt = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            code = attempt.connect_ex((host, port))
+            if code and code not in PENDING:
+                raise OSError(code, os.strerror(code))
+            self._selector.register(attempt, selectors.EVENT_WRITE, lambda _mask: self._connected(stream, attempt))
+        except BaseException:
+            attempt.close()
+            raise
+        return attempt
 
     def _connected(self, stream: Stream, attempt: socket.socket) -> None:
         host = stream.attempts.pop(attempt)
@@ -193,18 +213,37 @@ class Streams:
             self._attempt(stream)
             return
         self._forget_attempts(stream)
-        attempt.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         stream.socket = attempt
-        self._selector.register(attempt, selectors.EVENT_READ, lambda mask, s=stream: self._ready(s, mask))
+        self._guard(stream, self._won)
+
+    def _won(self, stream: Stream) -> None:
+        attempt = stream.socket
+        assert attempt is not None
+        attempt.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._loading.begin()  # whatever this stream is, the next one has TLS and the map is compressed
         if stream.request.get("tls") is None:
+            self._watch(stream, attempt)
             self._open(stream)
-            return
-        stream.state = "tls"
-        self._guard(stream, self._start_tls)
+        elif self._loading.done:
+            self._start_tls(stream)
+        else:
+            stream.state = "loading"
+
+    def _watch(self, stream: Stream, chosen: socket.socket) -> None:
+        self._selector.register(chosen, selectors.EVENT_READ, lambda mask: self._ready(stream, mask))
+
+    def _loaded(self, _mask: int) -> None:
+        self._selector.unregister(self._loading.fileno())
+        for stream in list(self._streams.values()):
+            if stream.state == "loading":
+                self._guard(stream, self._start_tls)
 
     def _start_tls(self, stream: Stream) -> None:
-        tls = stream.request["tls"]
-        stream.tls = Tls(tls["name"], tls["verify"])
+        assert stream.socket is not None
+        stream.state = "tls"
+        self._watch(stream, stream.socket)
+        wanted = stream.request["tls"]
+        stream.tls = Tls(wanted["name"], wanted["verify"])
         self._flush(stream)
 
     def _open(self, stream: Stream) -> None:
@@ -305,7 +344,8 @@ class Streams:
     def _drop(self, stream: Stream) -> None:
         self._forget_attempts(stream)
         if stream.socket is not None:
-            self._selector.unregister(stream.socket)
+            if stream.socket in self._selector.get_map():
+                self._selector.unregister(stream.socket)
             stream.socket.close()
             stream.socket = None
         stream.state = "gone"

@@ -89,6 +89,14 @@ class Tls:
             )
 
 
+def load() -> None:
+    """Make ready for the first connection that is pinned, as those to relays are. Loaded in a thread: see loading.py."""
+    import hashlib  # noqa: F401
+    import hmac  # noqa: F401
+
+    _context(False)
+
+
 def _parse_pin(text: str) -> bytes:
     try:
         digest = bytes.fromhex(text.removeprefix(PIN))

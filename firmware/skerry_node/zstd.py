@@ -9,16 +9,22 @@ WINDOW = 1 << 23  # bytes; what the format's recommendation asks every decoder t
 _context: "Any" = None
 
 
+def load() -> None:
+    """Make ready for the first message."""
+    global _context  # noqa: PLW0603  one context for the process
+    import zstandard
+
+    _context = _context or zstandard.ZstdDecompressor(max_window_size=WINDOW)
+
+
 def decompress(data: bytes, limit: int) -> bytes:
     """The content of the frame. ValueError if there is more of it than `limit` bytes, or if it is no frame.
 
     It is read as a stream: the size a frame announces is what a hostile one lies about.
     """
-    global _context  # noqa: PLW0603  one context for the process
     import zstandard
 
-    if _context is None:
-        _context = zstandard.ZstdDecompressor(max_window_size=WINDOW)
+    load()
     try:
         with _context.stream_reader(data) as reader:
             content: bytes = reader.read(limit + 1)

@@ -58,7 +58,7 @@ static struct peer *add_peer(transport *t, uint64_t id, const uint8_t *key)
     pthread_mutex_init(&p->lock, NULL);
     atomic_init(&p->armed, EDGE_HANDSHAKE);
     map_put(&t->peers, id, p);
-    map_put(&t->keys, get64(key), p);
+    map_put(&t->keys, key_tag(t, key), p);
     return p;
 }
 
@@ -95,7 +95,7 @@ static void do_remove(struct draft *d, struct change *c)
     forget_index(t, p->current);
     forget_index(t, atomic_load(&p->next));
     map_remove(&t->peers, p->id);
-    map_remove(&t->keys, get64(p->key));
+    map_remove(&t->keys, key_tag(t, p->key));
     events_forget_peer(t, p->id);
     for (size_t i = 0; i < p->queue.count; i++)
         drop(t, DROP_queue);

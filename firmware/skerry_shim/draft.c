@@ -108,7 +108,7 @@ int check_local_routes(struct draft *d, struct change *c)
 
 int check_peer(struct draft *d, struct change *c)
 {
-    uint64_t id = get64(c->body), key = get64(c->body + 8);
+    uint64_t id = get64(c->body), key = key_tag(d->t, c->body + 8);
     void *owner = key_owner(d, key);
     const struct peer *p = map_get(&d->t->peers, id);
     if (owner && owner != mark(id))
@@ -130,8 +130,8 @@ int check_remove(struct draft *d, struct change *c)
         if (d->keys.entries[i].value == mark(id))
             d->keys.entries[i].value = GONE;
     const struct peer *p = map_get(&d->t->peers, id);
-    if (p && key_owner(d, get64(p->key)) == mark(id))
-        map_put(&d->keys, get64(p->key), GONE);
+    if (p && key_owner(d, key_tag(d->t, p->key)) == mark(id))
+        map_put(&d->keys, key_tag(d->t, p->key), GONE);
     release_indices(d, id);
     map_put(&d->peers, id, GONE);
     return 1;

@@ -208,8 +208,13 @@ void peer_install(struct outbox *o, struct peer *p, struct session *s, int as_ne
         session_retire(o->t, atomic_load(&p->next));
         atomic_store(&p->next, s);
     } else {
+        struct session *unconfirmed = atomic_load(&p->next);
         session_retire(o->t, p->previous);
-        p->previous = p->current;
+        if (unconfirmed) { /* what comes on it still opens, but it must not replace a newer session */
+            session_retire(o->t, p->current);
+            atomic_store(&p->next, NULL);
+        }
+        p->previous = unconfirmed ? unconfirmed : p->current;
         p->current = s;
         if (p->queue.first)
             peer_drain(o, p);

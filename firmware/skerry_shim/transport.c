@@ -3,6 +3,8 @@
 #include "transport.h"
 
 #include <errno.h>
+#include <openssl/rand.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -42,10 +44,21 @@ shim_transport *shim_transport_new(void)
     t->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     t->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     atomic_init(&t->clock, -1);
-    if (t->event_fd >= 0 && t->stop_fd >= 0 && t->epoll_fd >= 0)
+    int secret = RAND_bytes(t->tag_secret, sizeof t->tag_secret) == 1;
+    if (secret && t->event_fd >= 0 && t->stop_fd >= 0 && t->epoll_fd >= 0)
         return t;
     shim_transport_free(t);
     return NULL;
+}
+
+uint64_t key_tag(const transport *t, const uint8_t *key)
+{
+    uint64_t tag;
+    if (shim_blake2s((uint8_t *)&tag, sizeof tag, t->tag_secret, sizeof t->tag_secret, key, 32) != 1) {
+        fprintf(stderr, "skerry: libcrypto gives no BLAKE2s\n");
+        abort();
+    }
+    return tag;
 }
 
 static void close_if(int fd)

@@ -94,7 +94,8 @@ struct udp_socket {
 
 struct shim_transport {
     pthread_rwlock_t table;
-    struct map peers, keys, sessions, relays; /* by number, first 8 bytes of the key, local index, region */
+    struct map peers, keys, sessions, relays; /* by number, key_tag(), local index, region */
+    uint8_t tag_secret[32];
     struct allowedips allowed, local;
     struct prefix *addresses, *routes; /* what local was built from */
     size_t address_count, route_count;
@@ -182,6 +183,7 @@ void inbound_datagram(struct outbox *o, const struct path *from, uint8_t *data, 
 void inbound_relay_frame(void *outbox, struct relay *r, uint8_t type, uint8_t *payload, size_t len);
 
 /* transport.c */
+uint64_t key_tag(const transport *t, const uint8_t *key); /* stands for a public key: nobody outside can find two keys with one tag */
 struct relay *transport_relay(transport *t, uint32_t region); /* made when there is none; the write lock is held */
 
 /* sockets.c, udp.c, tun.c, features.c */

@@ -6,21 +6,12 @@ Both daemons in the same lab, behind NATs of the same kind, towards the same off
 import subprocess
 from collections.abc import Callable
 
+from tests.bench import Measured
 from tests.netlab import Lab
-from tests.netlab.lab import until
+from tests.netlab.lab import lab_with_logs
 from tests.netlab.programs import BIN, ROOT, Gateway, Node, Skerryd, Tailscaled
 
-ROUNDS = 5
 DEADLINE = 30
-
-
-class Measured:
-    """The seconds of one measure for both daemons."""
-
-    def __init__(self, name: str, goal: str) -> None:
-        self.name = name
-        self.goal = goal
-        self.seconds: dict[str, list[float]] = {"skerryd": [], "tailscaled": []}
 
 
 def reply_after(node: Node, address: str, action: Callable[[], object]) -> float:
@@ -37,25 +28,35 @@ def reply_after(node: Node, address: str, action: Callable[[], object]) -> float
     return float(answer)
 
 
-def measure() -> list[Measured]:
-    joining = Measured("up to the first reply of a known peer, s", "<= 1x tailscaled, aim 0.5 s")
-    restarting = Measured("restart with state, exec to the first reply, s", "<= 1x tailscaled, aim 0.3 s")
-    with Lab() as lab:
+def measure(rounds: int, say: Callable[[str], None]) -> list[Measured]:
+    """Both measures, in seconds; who begins changes from round to round."""
+    joining = Measured("up to the first reply of a known peer, s", "s", "<= 1x tailscaled, aim 0.5 s", times=1)
+    restarting = Measured("restart with state, exec to the first reply, s", "s", "<= 1x tailscaled, aim 0.3 s", times=1)
+    with lab_with_logs() as lab:
         gateway = Gateway(lab.public("gateway"), "gw")
         gateway.start()
         known = Tailscaled(lab.behind(lab.router("rk"), "known"), "known")
         known.start()
         known.up(gateway.url, gateway.key())
         address = known.address
-        for number in range(ROUNDS):
-            for kind in (Skerryd, Tailscaled):
-                name = f"{kind.__name__.lower()}{number}"
-                node = kind(lab.behind(lab.router(f"r{name}"), name), name)
-                node.start()
-                until("the local API answers", node.socket.exists, 15)
-                key = gateway.key()
-                joining.seconds[kind.__name__.lower()].append(reply_after(node, address, lambda: node.up(gateway.url, key)))  # noqa: B023
-                node.stop()
-                restarting.seconds[kind.__name__.lower()].append(reply_after(node, address, node.start))
-                node.stop()
+        for number in range(rounds):
+            kinds: list[type[Node]] = [Skerryd, Tailscaled]
+            for kind in kinds if number % 2 == 0 else kinds[::-1]:
+                label = kind.__name__.lower()
+                joined, restarted = one(lab, kind, f"{label}{number}", gateway, address)
+                joining.values[label].append(joined)
+                restarting.values[label].append(restarted)
+                say(f"round {number + 1} of {rounds}: {label} joined in {joined:.2f} s, restarted in {restarted:.2f} s")
     return [joining, restarting]
+
+
+def one(lab: Lab, kind: type[Node], name: str, gateway: Gateway, address: str) -> tuple[float, float]:
+    """Join as a new node, stop, start again with the state: seconds of both."""
+    node = kind(lab.behind(lab.router(f"r{name}"), name), name)
+    node.start()
+    key = gateway.key()
+    joined = reply_after(node, address, lambda: node.up(gateway.url, key))
+    node.stop()
+    restarted = reply_after(node, address, node.start)
+    node.stop()
+    return joined, restarted

@@ -1,13 +1,14 @@
-"""Resident memory of an idle node with one peer, a minute after it joined."""
+"""Resident memory (VmRSS) of an idle node with one peer, a minute after the first reply."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from tests.netlab import Lab
-from tests.netlab.lab import run
+from tests.bench import Measured
+from tests.netlab.lab import lab_with_logs, run
 from tests.netlab.programs import Gateway, Program, Skerryd, Tailscaled
 
-SETTLE_S = 60
+LIMIT_MB = 25
 
 
 def resident_mb(pid: int) -> float:
@@ -31,9 +32,10 @@ def _has_child(pid: int) -> bool:
     return bool(Path(f"/proc/{pid}/task/{pid}/children").read_text().strip())
 
 
-def measure() -> dict[str, float]:
-    """MB of each daemon in one network of two."""
-    with Lab() as lab:
+def measure(settle_s: float, say: Callable[[str], None]) -> list[Measured]:
+    """MB of each daemon in one network of two, `settle_s` seconds after the first reply."""
+    resident = Measured("resident memory, idle, one peer, MB", "MB", f"<= {LIMIT_MB} MB", limit=LIMIT_MB, digits=1)
+    with lab_with_logs() as lab:
         gateway = Gateway(lab.public("gateway"), "gw")
         gateway.start()
         nodes = [kind(lab.behind(lab.router(f"r{name}"), name), name) for kind, name in ((Skerryd, "ours"), (Tailscaled, "theirs"))]
@@ -41,5 +43,8 @@ def measure() -> dict[str, float]:
             node.start()
             node.up(gateway.url, gateway.key())
         nodes[0].reaches(nodes[1].address)
-        time.sleep(SETTLE_S)  # idle is a state that takes its time
-        return {kind: resident_mb(daemon_pid(node)) for kind, node in zip(("skerryd", "tailscaled"), nodes, strict=True)}
+        say(f"memory: both are connected; idle for {settle_s:g} s")
+        time.sleep(settle_s)  # idle is a state that takes its time
+        for kind, node in zip(("skerryd", "tailscaled"), nodes, strict=True):
+            resident.values[kind].append(resident_mb(daemon_pid(node)))
+    return [resident]

@@ -75,6 +75,24 @@ def test_back_off_is_bounded_and_jittered():
     assert len(a.errors()) <= 2, "the same failure is told once"
 
 
+def test_streams_that_end_at_once_are_no_success():
+    world = World()
+    a = Device(world, 1)
+    assert running(world, a)
+    tries = []
+    for _ in range(10):
+        world.gateway.stop()
+        world.gateway.down = False
+        tries.append(world.now)
+        assert world.run(60_000, until=lambda: a.engine.control.since is not None)
+    gaps = [later - sooner for sooner, later in itertools.pairwise(tries)]
+    assert gaps[0] < 2000 and min(gaps[6:]) > 10_000, "like two boards with one card, who throw each other out"
+    world.run(61_000)
+    world.gateway.stop()
+    world.gateway.down = False
+    assert world.run(2000, until=lambda: a.engine.control.since is not None), "after a minute of polling the first attempt is soon"
+
+
 def test_sign_in_by_link():
     world = World()
     waiting, done = [], []
@@ -330,6 +348,13 @@ def test_stamps_never_fall(wall):
         a.engine.stamp()
     a.pump()
     assert a.saves - saves <= 1
+
+
+def test_a_key_that_worked_is_forgotten():
+    world = World()
+    a = Device(world, 1)
+    assert running(world, a)
+    assert "auth_key" not in a.engine.config and a.engine.control.registration.auth_key == ""
 
 
 def test_saved_state_survives_json_and_holds_no_auth_key():
@@ -636,3 +661,23 @@ def test_a_network_that_comes_ends_the_waiting_of_gateway_and_relay():
     own = {"uplink": 0, "addresses": [(4, address)], "port4": port, "port6": 0}
     a.receive(("uplinks", [own, {"uplink": 1, "addresses": [(4, bytes((198, 51, 100, 77)))], "port4": 41642, "port6": 0}]))
     assert world.run(2000, until=lambda: a.engine.control.since is not None and a.engine.relays.live(home.region.number))
+
+
+def test_the_first_handshake_waits_for_no_disk():
+    world = World()
+    a, b = Device(world, 1), Device(world, 2)
+    assert world.run(5000, until=lambda: a.engine.running and b.engine.state == a.engine.state == "Running" and a.engine.peers.all())
+    world.run(3000)  # the first map is saved meanwhile
+    saves = a.saves
+    a.packet(b)
+    assert world.run(5000, until=lambda: b.inbox)
+    assert a.saves == saves
+
+
+def test_saves_that_nothing_left_after_are_one():
+    world = World()
+    a = Device(world, 1)
+    a.engine.actions()
+    for action in (("save",), ("save",), ("write", 99, b""), ("save",), ("close", 99), ("save",), ("send", None, b"")):
+        a.engine.act(action)
+    assert a.engine.actions() == [("save",), ("write", 99, b""), ("close", 99), ("save",), ("send", None, b"")]

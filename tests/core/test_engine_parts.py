@@ -259,3 +259,14 @@ def test_a_restart_loop_does_not_push_the_stamps_away(wall):
         ceiling = clock.ceiling
     ahead = int.from_bytes(ceiling[:8], "big") - int.from_bytes(tai64n.encode(wall)[:8], "big")
     assert ahead <= 4 * 3600 + 5010
+
+
+def test_reserved_stamps_need_no_disk():
+    clock = Clock(bytes(12), None)
+    clock.set_local(1_790_000_000_000, 0)
+    clock.reserve(0)
+    saved = clock.ceiling
+    for now in (0, 1, 3 * 3_600_000):
+        stamp, save = clock.stamp(now)
+        assert stamp <= saved and not save
+    assert clock.stamp(5 * 3_600_000)[1], "five hours later the ceiling is reached"

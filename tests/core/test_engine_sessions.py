@@ -193,6 +193,49 @@ def test_both_start_at_once():
     assert len(a.inbox) == len(b.inbox) == 301
 
 
+def known_to_both(device):
+    """Whether the engine has a record, and so a timer, of every session of its transport."""
+    return all(device.engine.timers.at(("session", local)) is not None for local in device.transport._sessions)
+
+
+def test_whoever_starts_when_both_do_the_newest_sessions_stay():
+    world = World()
+    a, b = pair(world)
+    a.packet(b)
+    b.packet(a)
+    world.run(1000)
+    for one, other in ((a, b), (b, a)):
+        assert one.peer(other).next is None and one.peer(other).current is not None
+        assert one.transport._peers[one.peer(other).index].current.local == one.peer(other).current.local
+        assert known_to_both(one)
+
+
+def test_a_session_confirmed_after_the_next_initiation_came_is_not_kept_for_ever():
+    world = World()
+    a, b = pair(world)
+    a.packet(b)
+    assert world.run(2000, until=lambda: b.inbox and a.direct(b))
+    world.run(1000)
+    world.loss = lambda source, destination, data: messages.kind(data) == messages.DATA
+    a.engine.sessions._initiate(a.peer(b))
+    a.pump()
+    world.run(200)
+    assert b.peer(a).next is not None, "what would confirm it was lost"
+    world.loss = lambda *_: False
+    b.pump, held = lambda: None, b.pump  # Bob is slow: he hears of the next initiation and of the late confirmation together
+    a.engine.sessions._initiate(a.peer(b))
+    a.pump()
+    world.run(20)
+    a.packet(b)
+    world.run(500)
+    del b.pump
+    held()
+    world.run(1000)
+    assert known_to_both(b) and known_to_both(a)
+    talk(world, a, b, 20_000)
+    assert len(b.inbox) >= 20 and known_to_both(b)
+
+
 @pytest.mark.parametrize("rate", [10, 30])
 def test_loss_is_survived(rate):
     world = World(seed=rate)
@@ -265,6 +308,14 @@ def test_replayed_initiations_change_nothing():
         world.run(100)
     assert b.peer(a).sessions() == before
     assert b.engine.drops["datagram"] == drops + 5
+
+
+def test_a_peer_whose_stamps_fell_behind_is_reached_all_the_same():
+    world = World()
+    a, b = pair(world)
+    b.peer(a).stamp = b"\x7f" + bytes(11)  # taken from a copy of a's card that ran ahead
+    a.packet(b, b"behind")
+    assert world.run(6000, until=lambda: any(packet.endswith(b"behind") for packet in b.inbox))
 
 
 def test_direct_over_ipv6_alone():

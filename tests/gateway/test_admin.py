@@ -150,3 +150,24 @@ def test_every_verb_has_a_rule_for_members(gateway):
 @pytest.mark.parametrize(("text", "ms"), [("45s", 45_000), ("30m", 1_800_000), ("2w", 1_209_600_000), (" 1d ", 86_400_000)])
 def test_durations(text, ms):
     assert duration(text) == ms
+
+
+def test_a_members_own_key_does_not_replace_an_approval(gateway):
+    gateway.call("users create", name="eve")
+    gateway.call("network set", approval=True)
+    eve = next(user for user in gateway.coordinator.members.users.values() if user.name == "eve")
+    own = admin.call(gateway.coordinator, "keys create", {"user": "eve"}, gateway.now, eve)["key"]
+    first, second = Client(gateway, 1), Client(gateway, 2)
+    assert first.register(auth=own)["MachineAuthorized"] is False
+    assert second.register(auth=gateway.call("keys create", user="eve")["key"])["MachineAuthorized"] is True
+    assert not gateway.coordinator.relay_allowed(first.node_key) and gateway.coordinator.relay_allowed(second.node_key)
+
+
+def test_a_user_goes_with_all_nodes_in_one_change(gateway):
+    gateway.call("users create", name="eve")
+    nodes = [join(gateway, number, user="eve") for number in range(1, 4)]
+    watcher = nodes[0]
+    before = gateway.coordinator.members.compiled
+    gateway.call("users remove", name="eve", with_nodes=True)
+    assert gateway.withdrawn == [node.node_key for node in nodes] and not gateway.coordinator.members.nodes
+    assert before is not gateway.coordinator.members.compiled and watcher.answer("/machine/map", watcher.map_body())[0] == 404

@@ -7,11 +7,13 @@ import threading
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy.exc import OperationalError
 
 from skerry_core.noise.control import ControlInitiator
 from skerry_core.tailcfg.keys import encode_key
 from skerry_gateway.control import hostinfo, registration
-from skerry_gateway.control.coordinator import HANDSHAKE_MS, IDLE_MS
+from skerry_gateway.control.changes import GRACE_MS
+from skerry_gateway.control.coordinator import HANDSHAKE_MS, IDLE_MS, MAX_OF_MACHINE, MAX_OF_STRANGERS, STRANGER_IDLE_MS
 from skerry_gateway.control.session import MAX_BODY, MAX_STREAMS
 from skerry_gateway.store import Store, queries
 from skerry_shim import crypto
@@ -217,3 +219,108 @@ def test_a_key_is_not_burnt_when_the_node_cannot_be_made():
     key = gateway.key()
     assert "another machine" in Client(gateway, 2).register(auth=key, node_key=a.node_key)["Error"]
     assert not Client(gateway, 3).register(auth=key).get("Error")
+
+
+def test_true_is_no_number_for_anybody():
+    """In other nodes' maps `true` where a number belongs would void the whole map at clients that are strict."""
+    gateway = Gateway()
+    a, b = join(gateway, 1), join(gateway, 2)
+    info = {"NetInfo": {"PreferredDERP": True}, "Services": [{"Proto": "peerapi4", "Port": True}]}
+    assert b.update("198.51.100.1:5", Version=True, hostinfo=info)[0] == 200
+    peer = a.peers()["host2"].document
+    assert "HomeDERP" not in peer and "Services" not in peer["Hostinfo"] and type(peer["Cap"]) is int
+
+
+@pytest.mark.parametrize("hostname", ["2", "0x", "007"])
+def test_no_node_takes_the_number_of_another_for_its_name(hostname):
+    gateway = Gateway()
+    victim = join(gateway, 1, hostname)
+    other = join(gateway, 2, "b")
+    assert not gateway.coordinator.members.nodes[1].name.isdigit()
+    assert gateway.call("nodes remove", node=2)["removed"] == "b"
+    assert victim.node_key in gateway.coordinator.members.by_key and other.node_key not in gateway.coordinator.members.by_key
+    with pytest.raises(registration.AdminError, match="no DNS label"):
+        gateway.call("nodes rename", node=1, name="12")
+
+
+def test_what_waits_for_a_person_is_small():
+    gateway = Gateway()
+    Client(gateway, 1).register(hostinfo={"Big": ["x" * 1000] * 100, "NetInfo": {"PreferredDERP": 900, "DERPLatency": {"x": 1}}})
+    item = gateway.coordinator.sign_ins.open(gateway.coordinator.wall(gateway.now))[0]
+    assert item.claim.info == {"Hostname": "host1", "OS": "linux", "NetInfo": {"PreferredDERP": 900}}
+
+
+def test_connections_of_one_machine_are_limited():
+    gateway = Gateway()
+    a = join(gateway, 1)
+    first = a.session
+    for _ in range(MAX_OF_MACHINE):
+        a.connect()
+    assert first.closed == "too many connections" and a.session.closed is None
+    assert len(gateway.coordinator.sessions) == MAX_OF_MACHINE
+
+
+def test_strangers_connections_are_limited_and_short_and_do_not_touch_nodes():
+    gateway = Gateway()
+    a = join(gateway, 1)
+    strangers = [Client(gateway, 100 + number) for number in range(MAX_OF_STRANGERS + 5)]
+    assert sum(stranger.session.closed is None for stranger in strangers) <= MAX_OF_STRANGERS
+    assert a.session.closed is None and strangers[-1].session.closed is None
+    gateway.advance(2 * STRANGER_IDLE_MS + 1)
+    assert all(stranger.session.closed for stranger in strangers) and a.session.closed is None
+    assert list(gateway.coordinator.sessions) == [a.session] and len(gateway.coordinator._alike) == 1
+
+
+def test_who_asks_for_whole_maps_and_reads_nothing_gets_no_more(monkeypatch):
+    gateway = Gateway()
+    a = join(gateway, 1)
+    monkeypatch.setattr("skerry_gateway.control.session.ROOM", 1)
+    a.reading = False
+    assert a.session.room
+    for _ in range(3):
+        stream = a.http.request("POST", "/machine/map", {}, json.dumps(a.map_body()).encode())
+        a._send()
+    a.pull()
+    assert a.answers[stream][0] == 429
+    monkeypatch.setattr("skerry_gateway.control.session.MAX_UNREAD", 1)
+    for _ in range(3):
+        a.http.request("POST", "/nothing", {}, b"{}")
+        a._send()
+    assert "not read" in a.session.closed
+
+
+class Refusing:
+    """A store whose writes fail, as on a full disk."""
+
+    def __init__(self, store):
+        self.store, self.read = store, store.read
+
+    def write(self):
+        raise OperationalError("INSERT", {}, Exception("database or disk is full"))
+
+
+def test_a_full_disk_drops_nobody_and_stops_no_timer():
+    gateway = Gateway()
+    a, b = join(gateway, 1), join(gateway, 2)
+    gateway.coordinator.store = Refusing(gateway.store)
+    assert a.update("198.51.100.1:5", hostinfo={"OS": "other"})[0] == 503
+    b.close()
+    gateway.advance(GRACE_MS + 1)
+    assert not a.peers()["host2"].online and "disk is full" in gateway.coordinator.trouble
+    before = len(a.maps)
+    gateway.advance(2 * 60_000)
+    assert len(a.maps) > before and a.session.closed is None  # keepalives go on
+    gateway.coordinator.stop(gateway.now)
+    gateway.coordinator.store = gateway.store
+    assert a.session.closed == "the gateway stops"
+
+
+def test_clock_jumps_do_not_multiply_timers():
+    gateway = Gateway()
+    gateway.call("network set", key_expiry="30d")
+    join(gateway, 1)
+    for step in range(50):
+        gateway.coordinator.clock(WALL + step * 1000, gateway.now)
+    gateway.advance(31 * 86400_000)
+    looks = [entry for entry in gateway.coordinator._timers._heap if "_expir" in entry[2][0].__name__]
+    assert len(looks) <= 1 and not gateway.coordinator.members.compiled.nodes

@@ -100,3 +100,9 @@ def test_a_link_lets_one_of_many_in(tmp_path):
         thread.join()
     assert len(won) == 12 and sum(found is not None for found in won) == 1
     store.close()
+
+
+def test_a_clock_set_back_does_not_lengthen_a_session(identity):
+    token, _ = identity.sign_in(identity.create_link(1, WALL), WALL)
+    assert identity.session(token, WALL - 30_000) is not None
+    assert identity.session(token, WALL - 86400_000) is None and identity.session(token, WALL) is None

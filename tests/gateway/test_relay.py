@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from skerry_core import derp
 from skerry_gateway.relay import Relay
 from skerry_gateway.relay import queues as outbox
+from skerry_gateway.relay.server import MAX_OF_KEY
 from skerry_shim import crypto
 
 SERVER = hashlib.sha256(b"relay").digest()
@@ -297,3 +298,10 @@ def test_no_frames_make_a_session_raise_or_leak_into_another(frames):
     ana.session.close(1)
     assert ben.session.closed is None
     assert len(relay.clients) == 1
+
+
+def test_one_key_has_few_connections_and_the_oldest_go(relay):
+    ben, clones = Client(relay, "ben"), [Client(relay, "ana") for _ in range(MAX_OF_KEY + 1)]
+    assert clones[0].session.closed == "too many connections of one key" and clones[0].session in relay.ready()
+    ben.send(derp.send_packet(clones[-1].key, b"hello"))
+    assert clones[-1].packets() == [(ben.key, b"hello")] and len(relay.clients.connections(ben.key)) == 1

@@ -23,6 +23,7 @@ from skerry_core.tailcfg.keys import decode_key
 from skerry_gateway.options import Options
 from skerry_gateway.serve import address, derpmap, secure, sockets
 from skerry_gateway.serve.datagram import StunSocket
+from skerry_gateway.serve.service import Service
 from skerry_gateway.stun import Answerer
 from skerry_shim import crypto
 
@@ -103,6 +104,8 @@ def test_probes_answer_as_clients_expect(gateway):
         assert (status, body, headers["Access-Control-Allow-Origin"]) == (200, b"", "*")
     status, headers, body = get(gateway, "/generate_204", **{"X-Tailscale-Challenge": "ts_a.b-1"})
     assert (status, body, headers["X-Tailscale-Response"]) == (204, b"", "response ts_a.b-1")
+    head = urllib.request.Request(f"{gateway.facts['url']}/derp/probe", method="HEAD")
+    assert urllib.request.urlopen(head, timeout=5).status == 200
     assert "X-Tailscale-Response" not in get(gateway, "/generate_204", **{"X-Tailscale-Challenge": "a b"})[1]
 
 
@@ -425,3 +428,63 @@ def test_half_a_certificate_is_refused(tmp_path):
 
     with pytest.raises(LocalError, match="belong together"):
         run(Options(tmp_path, tls_cert=tmp_path / "cert.pem"))
+
+
+def test_there_is_no_port_after_the_last():
+    with pytest.raises(LocalError, match="no port 65536"):
+        sockets.listen_udp("127.0.0.1", 65536)
+
+
+class Faulty:
+    """A server with two sessions, one of which breaks, and a timer that does."""
+
+    def __init__(self):
+        self.fired, self.sessions = 0, []
+
+    def open(self, remote, now):
+        session = type("Session", (), {"closed": None, "out": b"", "close": lambda *_: None})()
+        session.take = lambda: 1 // 0 if session.out is None else session.__dict__.update(out=b"") or b""
+        self.sessions.append(session)
+        return session
+
+    def ready(self):
+        return []
+
+    def handle_timer(self, now):
+        self.fired += 1
+        raise ZeroDivisionError
+
+    def next_timer(self):
+        return 0 if self.fired < 3 else None
+
+
+def test_a_fault_of_our_own_neither_stops_the_timers_nor_the_other_connections(caplog):
+    async def body():
+        server = Faulty()
+        service = Service("test", server)
+        transports = [Recorder(), Recorder()]
+        links = [service.open(transport, ("192.0.2.1", 1)) for transport in transports]
+        server.sessions[0].out = None
+        found = [list(server.sessions), []]
+        server.ready = lambda: found.pop(0) if found else []
+        service.turn()
+        assert transports[0].aborted and not transports[1].aborted and len(links) == 2
+        while server.fired < 3:
+            await asyncio.sleep(0)
+        service.stop()
+
+    asyncio.run(asyncio.wait_for(body(), 5))
+    assert caplog.text.count("a timer failed") == 3
+
+
+class Recorder(asyncio.Transport):
+    aborted = False
+
+    def is_closing(self):
+        return self.aborted
+
+    def abort(self):
+        self.aborted = True
+
+    def close(self):
+        self.aborted = True

@@ -182,3 +182,35 @@ def test_everything_done_is_in_the_audit_log_without_secrets():
         found = queries.audit(c, 1)
     assert [entry["verb"] for entry in found] == ["nodes remove", "policy set", "nodes rename", "node join", "keys create"]
     assert "skey-" not in json.dumps(found)
+
+
+def test_a_directory_of_others_is_not_taken_over(tmp_path):
+    tmp_path.chmod(0o755)
+    (tmp_path / "letters").write_text("")
+    with pytest.raises(LocalError, match="holds other things"):
+        StateDir(tmp_path).prepare()
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+    (tmp_path / "gateway.db").write_text("")
+    assert StateDir(tmp_path).prepare().used and stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+
+
+def test_a_policy_that_cannot_be_read_stops_the_start():
+    store = Store.memory()
+    network = Gateway(store).coordinator.members.network
+    with store.write() as c:
+        queries.create_policy(c, network.id, '{"later": []}', "owner", 1)
+    with pytest.raises(LocalError, match="policy version 1 in the database cannot be used"):
+        Gateway(store)
+
+
+def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path, monkeypatch):
+    url = f"sqlite:///{tmp_path}/gateway.db"
+    monkeypatch.setattr(migrate, "MIGRATIONS", MIGRATIONS[:1])
+    monkeypatch.setattr(migrate, "LATEST", 1)
+    with Store.open(url).write() as c:
+        c.execute(text("INSERT INTO networks VALUES (1, 'n', 's', '', 0, NULL, 1)"))
+        c.execute(text("INSERT INTO users VALUES (1, 1, 'ana', 'Ana', 'member', 1, NULL)"))
+        c.execute(text("INSERT INTO keys VALUES (1, 1, 1, 'h', '[]', 0, 0, 1, NULL, NULL, 0, NULL)"))
+    monkeypatch.undo()
+    with Store.open(url).read() as c:
+        assert queries.keys(c, 1)[0].approves and migrate.version(c) == migrate.LATEST

@@ -11,7 +11,7 @@ import pytest
 
 from tests.netlab import Lab
 from tests.netlab.lab import until
-from tests.netlab.programs import Gateway, Tailscaled, loses_access
+from tests.netlab.programs import Gateway, Skerryd, Tailscaled, loses_access
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
 
@@ -52,16 +52,18 @@ def test_join_by_key_and_go_direct_through_two_nats(lab: Lab, gateway: Gateway) 
     assert after[0] - before[0] < 200_000, "the transfer went through the gateway"
 
 
-def test_join_by_sign_in_link(lab: Lab, gateway: Gateway) -> None:
-    red, _ = pair(lab)
-    output: list[str] = []
-    up = threading.Thread(target=lambda: output.append(red.up(gateway.url, timeout=90).stdout))
+@pytest.mark.parametrize("kind", [Tailscaled, Skerryd])
+def test_join_by_sign_in_link(lab: Lab, gateway: Gateway, kind: type[Tailscaled] | type[Skerryd]) -> None:
+    """The same for the official client and for ours."""
+    red = kind(lab.behind(lab.router("r-red"), "red"), "red")
+    red.start()
+    up = threading.Thread(target=lambda: red.up(gateway.url, timeout=90))
     up.start()
     url = str(until("the client shows the link", lambda: red.status().get("AuthURL"), 30))
     assert url.startswith(gateway.url + "/")
+    assert not gateway.nodes(), "nobody is in before a person said so"
 
-    link = gateway.cli("users", "link", "owner")["url"]
-    sign_in_and_approve(gateway, link, url)
+    sign_in_and_approve(gateway, gateway.cli("users", "link", "owner")["url"], url)
     up.join(60)
     assert not up.is_alive()
     until("red runs", red.running, 20)

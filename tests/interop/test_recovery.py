@@ -1,4 +1,5 @@
-"""kill -9 of a node or of the gateway (coordinator, relay and STUN are one process) at seeded moments: everything recovers by itself.
+"""kill -9 of a node, of the gateway (coordinator, relay and STUN are one process) or of a relay of its own, at seeded moments: everything
+recovers by itself.
 
 Each of the 20 rounds does something (joins, transfers directly or through the relay, makes new sessions, changes path, nothing), kills
 the victim at a random moment of it, starts the program again as a supervisor would, and waits till every pair answers in both
@@ -17,7 +18,7 @@ import pytest
 
 from tests.netlab import Lab
 from tests.netlab.lab import LabError, until
-from tests.netlab.programs import Gateway, Program, Skerryd, Tailscaled
+from tests.netlab.programs import Derper, Gateway, Program, Skerryd, Tailscaled, TestControl
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(900)]
 
@@ -132,6 +133,39 @@ def test_everything_recovers_from_kill_9(lab: Lab, gateway: Gateway, victim: str
     assert sorted(times)[ROUNDS // 2] < 10, "half of the rounds are over within seconds"
     assert victim == "node" or (network.direct and all(network.direct)), "a direct transfer does not need the gateway"
     assert [node["name"] for node in gateway.nodes()].count("a") == 1
+
+
+def test_relay_alone_recovers_from_kill_9(lab: Lab) -> None:
+    """Ours and theirs behind NATs that let no UDP through, in a network of the official control server and relay."""
+    chance = random.Random("kill-relay")
+    relay = Derper(lab.public("relay"), "relay")
+    relay.start()
+    control = TestControl(lab.public("control"), "control", relay.derp_map())
+    control.start()
+    routers = [lab.router("ra"), lab.router("rb")]
+    for router in routers:
+        router.block_udp("forward")
+    ours, theirs = Skerryd(lab.behind(routers[0], "ours"), "ours"), Tailscaled(lab.behind(routers[1], "theirs"), "theirs")
+    for node in (ours, theirs):
+        node.start()
+        node.up(control.url)  # type: ignore[attr-defined]
+    address = {"ours": ours.address, "theirs": theirs.address}
+    ours.reaches(address["theirs"], SETTLED)
+    theirs.serve()
+
+    def transfer() -> None:
+        try:
+            ours.transfer("get", address["theirs"], PIECE, timeout=20)
+        except (LabError, subprocess.TimeoutExpired):
+            pass  # TCP may give up while the relay is away
+
+    for number in range(ROUNDS):
+        kill_during(transfer if number % 2 else lambda: None, relay, chance.uniform(0, 1.5))
+        with ThreadPoolExecutor(2) as threads:
+            both = [threads.submit(ours.reaches, address["theirs"], SETTLED), threads.submit(theirs.reaches, address["ours"], SETTLED)]
+            for each in both:
+                each.result()
+    assert not (ours.peer("theirs") or {})["CurAddr"], "all of it went through the relay"
 
 
 def test_kill_during_the_very_first_join(lab: Lab, gateway: Gateway) -> None:

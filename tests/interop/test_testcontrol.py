@@ -36,12 +36,12 @@ def nodes(lab: Lab, control: TestControl, key: str | None = None) -> tuple[Skerr
     return made[0], made[1], made[2]  # type: ignore[return-value]
 
 
-def goes_direct(a: Node, b: Node, address: str) -> None:
+def goes_direct(a: Node, b: Node, address: str, deadline: float = 30) -> None:
     def direct() -> bool:
         a.host.run("ping", "-c1", "-W1", address, check=False)
         return bool((a.peer(b.name) or {}).get("CurAddr"))
 
-    until(f"{a.name} has a direct path to {b.name}", direct, 30)
+    until(f"{a.name} has a direct path to {b.name}", direct, deadline)
 
 
 def test_two_of_ours_and_an_official_client_reach_each_other(lab: Lab, derper: Derper) -> None:
@@ -81,7 +81,7 @@ def test_relayed_by_derper_when_udp_is_blocked_then_direct(lab: Lab, derper: Der
     assert derper.host.bytes_on("wan")[0] - before[0] > 20_000_000, "the transfers did not go through derper"
     for router in routers:
         router.unblock_udp()
-    goes_direct(red, green, green.address)
+    goes_direct(red, green, green.address, 60)
 
 
 def test_a_relay_with_another_certificate_is_not_used(lab: Lab, derper: Derper) -> None:

@@ -110,6 +110,8 @@ class Lab:
 
     def __exit__(self, *_: object) -> None:
         self.stop(*self.processes)
+        for link in json.loads(run("ip", "-j", "link", "show", "master", "wan")):  # the kernel takes a namespace's own down only later
+            subprocess.run(["ip", "link", "del", link["ifname"]], capture_output=True)
         for host in self.hosts:
             subprocess.run(["ip", "netns", "del", host.name], capture_output=True)
         subprocess.run(["ip", "link", "del", "wan"], capture_output=True)

@@ -88,12 +88,19 @@ class Gateway(Program):
 
     def start(self) -> None:
         super().start()
-        until("the gateway's admin socket answers", self._answers, 20)
+        until("the gateway answers", self._answers, 20, 0.05)
 
     def _answers(self) -> bool:
         if self.process is not None and self.process.poll() is not None:
             raise LabError(f"the gateway ended with {self.process.returncode}:\n{self.log()[-3000:]}")
-        return (self.state / "admin.sock").exists() and self.cli("nodes", "list", check=False) is not None
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(str(self.state / "admin.sock")):
+                return False
+        try:
+            with urllib.request.urlopen(f"{self.url}/healthz", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
 
     def cli(self, *arguments: str, check: bool = True) -> Any:
         """`skerry-gateway ARGUMENTS --json`; its object, or None when it fails and `check` is off."""

@@ -9,6 +9,7 @@ import pytest
 from skerry_node.cli import main, output
 from skerry_node.localapi.http import Refusal
 from skerry_node.localapi.server import Feed, LocalServer
+from skerry_node.signin import code_of
 
 GATEWAY = "https://gw.example"
 NODE = {
@@ -70,7 +71,7 @@ class Daemon:
         self.path = str(path)
         self.asked, self.answers, self.feeds = [], {}, []
         self.selector = selectors.DefaultSelector()
-        self.server = LocalServer(self.selector, self.path, self.handle, 0)
+        self.server = LocalServer(self.selector, self.path, self.handle, lambda: 0)
         self.stopping = False
         self.thread = threading.Thread(target=self.run)
         self.thread.start()
@@ -120,7 +121,7 @@ def run(daemon, capsys, monkeypatch):
 
 def lines(daemon, *events):
     """skerry/watch: a start, then `events` once somebody asked to go up."""
-    start = {"event": "start", "state": "NeedsLogin", "auth_url": "", "error": ""}
+    start = {"event": "start", "state": "NeedsLogin", "auth_url": "", "auth_code": "", "error": ""}
 
     def watch():
         feed = Feed(json.dumps(start).encode() + b"\n")
@@ -186,6 +187,46 @@ def test_up_prints_the_link_and_goes_on_waiting(run, daemon):
     lines(daemon, link, link, {"event": "state", "state": "NeedsMachineAuth"}, {"event": "state", "state": "Running"})
     code, out, _ = run("up", "--gateway", GATEWAY, "--timeout", "10")
     assert code == 0 and out.count("https://gw.example/register/abc") == 1 and "Waiting for approval" in out
+
+
+def test_up_shows_the_code_that_the_approval_page_shows(run, daemon):
+    from skerry_gateway.control.registration import SignIn
+
+    token = "Ab3-_" * 8 + "xyz"
+    code = SignIn(token, None, 0, "").code
+    assert code_of(f"https://gw.example/register/{token}") == code and len(code) == 9
+    lines(
+        daemon, {"event": "auth-url", "url": f"https://gw.example/register/{token}", "code": code}, {"event": "state", "state": "Running"}
+    )
+    assert f"this code: {code}" in run("up", "--gateway", GATEWAY, "--timeout", "10")[1]
+    shown = {"state": "NeedsLogin", "auth_url": f"https://gw.example/register/{token}", "auth_code": code}
+    daemon.answers["skerry/status"] = {**SHOWN, **shown}
+    assert f"this code: {code}" in run("status")[1]
+
+
+@pytest.mark.parametrize(
+    "url", ["", "https://login.example/a/" + "x" * 43, "https://hs.example/register/" + "x" * 24, "https://h/r/register/" + "x" * 43]
+)
+def test_links_of_other_control_servers_have_no_code(url):
+    assert code_of(url) == ""
+
+
+def test_what_a_gateway_says_does_not_drive_the_terminal(run, daemon):
+    lines(daemon, {"event": "error", "error": "\x1b[2Jno"}, {"event": "failed", "error": "refused: \x1b]0;owned\x07"})
+    _, out, err = run("up", "--gateway", GATEWAY, "--timeout", "10")
+    assert "\x1b" not in out + err and "?[2Jno" in out and "owned" in err
+
+
+@pytest.mark.parametrize("value", ["-5", "0", "nan", "inf", "soon"])
+def test_a_timeout_that_is_none_is_refused(value, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["up", f"--timeout={value}"])
+    assert end.value.code == 2 and "seconds above 0" in capsys.readouterr().err
+
+
+def test_without_a_command_it_says_what_there_is(capsys):
+    assert main([]) == 2
+    assert "netcheck" in capsys.readouterr().err
 
 
 def test_up_fails_when_the_key_is_refused(run, daemon):
@@ -292,7 +333,7 @@ def test_a_stranger_on_the_socket(daemon, capsys):
     sock.close()
 
 
-@pytest.mark.parametrize("argv", [[], ["bogus"], ["ping"], ["up", "--timeout", "x"]])
+@pytest.mark.parametrize("argv", [["bogus"], ["ping"], ["up", "--timeout", "x"]])
 def test_wrong_arguments_end_with_2(argv, capsys):
     with pytest.raises(SystemExit) as left:
         main(argv)

@@ -63,6 +63,22 @@ print(json.dumps(out))
     assert seen[6] == [[], []]
 
 
+def test_a_link_that_is_gone_is_said():
+    said = in_namespace(r"""
+from skerry_core.errors import LocalError
+interface, out = Interface("t0"), []
+interface.check()
+for change in (["link", "set", "t0", "name", "t9"], ["link", "del", "t9"]):
+    ip(*change)
+    try:
+        interface.check()
+    except LocalError as error:
+        out.append(str(error))
+print(json.dumps(out))
+""")
+    assert len(said) == 2 and all("t0 is gone" in sentence and "restart" in sentence for sentence in said)
+
+
 def test_what_a_crash_left_is_reconciled_and_other_routes_stay():
     seen = in_namespace(r"""
 ip("link", "set", "t0", "up"); ip("addr", "add", "100.64.9.9/32", "dev", "t0")

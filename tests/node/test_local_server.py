@@ -1,5 +1,6 @@
 """The local API's socket: who is let in, what is refused, answers that come later, feeds; over a real unix socket."""
 
+import errno
 import os
 import selectors
 import socket
@@ -9,8 +10,9 @@ import time
 import pytest
 
 from skerry_core.errors import LocalError
+from skerry_node.localapi import server as server_module
 from skerry_node.localapi.http import Refusal, RequestParser, unquote
-from skerry_node.localapi.server import CONNECTIONS, Feed, Later, LocalServer
+from skerry_node.localapi.server import CONNECTIONS, SHARE, Feed, Later, LocalServer
 
 GET = b"GET /localapi/v0/status HTTP/1.1\r\nHost: local-tailscaled.sock\r\n\r\n"
 
@@ -18,7 +20,7 @@ GET = b"GET /localapi/v0/status HTTP/1.1\r\nHost: local-tailscaled.sock\r\n\r\n"
 class Rig:
     def __init__(self, path):
         self.selector, self.clock, self.seen, self.answer = selectors.DefaultSelector(), 0, [], {"ok": True}
-        self.server = LocalServer(self.selector, str(path), self.handle, 0)
+        self.server = LocalServer(self.selector, str(path), self.handle, lambda: self.clock)
 
     def handle(self, request):
         self.seen.append(request)
@@ -200,6 +202,15 @@ def test_slow_callers_are_hung_up_on(rig):
         assert rig.read(sock) == b""
 
 
+def test_who_comes_after_an_idle_hour_has_all_the_time(rig):
+    rig.clock = 3_600_000  # nothing woke the loop in between
+    with rig.open() as sock:
+        rig.turn()
+        assert rig.server.next_timer() == 3_600_000 + server_module.REQUEST_WITHIN
+        sock.sendall(GET)
+        assert b"200 OK" in rig.read(sock)
+
+
 def test_connections_are_bounded(rig):
     socks = []
     for _ in range(CONNECTIONS + 3):
@@ -211,6 +222,48 @@ def test_connections_are_bounded(rig):
     for _ in range(10):
         rig.turn()
     assert not rig.server.connections
+
+
+def test_another_user_cannot_take_every_connection(rig, monkeypatch):
+    told = [(1, 4711, 4711)]
+    monkeypatch.setattr(server_module, "credentials", lambda _sock: told[0])
+    socks = []
+    for user in (4711, 4712, 4713):
+        told[0] = (1, user, user)
+        for _ in range(CONNECTIONS):
+            socks.append(rig.open())
+            rig.turn()
+        assert sum(1 for connection in rig.server.connections if connection.uid == user) <= SHARE
+    told[0] = (1, os.geteuid(), 0)
+    assert b'"ok": true' in rig.ask(GET), "the owner still gets an answer"
+    for sock in socks:
+        sock.close()
+
+
+def test_an_answer_larger_than_the_backlog_of_a_feed_arrives_whole(rig):
+    rig.answer = {"peers": ["x" * 100] * 50_000}
+    assert rig.ask(GET).endswith(b'"]}')
+
+
+def test_without_descriptors_it_waits_instead_of_spinning(rig, monkeypatch):
+    class Refusing:
+        def __init__(self, sock):
+            self.sock, self.asked = sock, 0
+
+        def accept(self):
+            self.asked += 1
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        def __getattr__(self, name):
+            return getattr(self.sock, name)
+
+    rig.server._socket = refusing = Refusing(rig.server._socket)
+    with rig.open(GET) as sock:
+        for _ in range(10):
+            rig.turn()
+        assert refusing.asked == 1 and rig.server.next_timer() == server_module.PAUSE
+        rig.server._socket, rig.clock = refusing.sock, server_module.PAUSE
+        assert b"200 OK" in rig.read(sock)
 
 
 def test_socket_of_a_killed_run_is_replaced_and_a_living_one_is_not(tmp_path):

@@ -1,5 +1,6 @@
 """Streams against real sockets on loopback: plain, TLS with pin and without, refusals, bounds, relays."""
 
+import errno
 import hashlib
 import os
 import selectors
@@ -194,6 +195,36 @@ def test_refused_connection_says_who_and_why(rig, listener):
 def test_second_address_is_tried_when_the_first_refuses(rig, listener):
     rig.connect(port_of(listener), host="gw.invalid", addresses=["127.0.0.2", "127.0.0.1"])
     rig.until(lambda: rig.kinds() == ["open"])
+
+
+@pytest.mark.parametrize("code", [errno.EAFNOSUPPORT, errno.EMFILE])
+def test_a_socket_that_cannot_be_made_is_one_failed_attempt(rig, listener, monkeypatch, code):
+    """A kernel without IPv6, or without descriptors left, ends the attempt and not skerryd."""
+    real = socket.socket
+
+    def make(family=socket.AF_INET, *more, **named):
+        if family == socket.AF_INET6:
+            raise OSError(code, os.strerror(code))
+        return real(family, *more, **named)
+
+    monkeypatch.setattr(streams_module.socket, "socket", make)
+    rig.connect(port_of(listener), addresses=["::1", "127.0.0.1"])
+    rig.until(lambda: "open" in rig.kinds())
+    rig.connect(port_of(listener), addresses=["::1"], number=2)
+    rig.until(rig.closed)
+    assert os.strerror(code) in rig.closed()
+
+
+def test_tls_that_refuses_to_write_closes_its_stream_alone(rig, tls_echo, certificate, monkeypatch):
+    rig.connect(tls_echo, tls={"name": "gw.test", "verify": f"sha256-raw:{certificate[2]}"})
+    rig.until(lambda: "open" in rig.kinds())
+
+    def refuse(_self, _data):
+        raise ssl.SSLError(1, "protocol is shutdown")
+
+    monkeypatch.setattr(streams_module.Tls, "write", refuse)
+    rig.streams.write(1, b"hello")
+    rig.until(rig.closed)
 
 
 def test_silent_address_does_not_hold_up_the_next(rig, listener, monkeypatch):

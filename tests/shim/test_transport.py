@@ -26,6 +26,7 @@ from tests.shim.facing import (
     edges,
     following,
     keypair,
+    keys,
     pair,
     prefixes,
     sealed,
@@ -209,6 +210,22 @@ def test_previous_current_and_next_receive_and_the_one_before_does_not(make):
     assert b.packets() == [] and dropped(b, "index") == 1
     b.datagram(TO_ALICE, sealed(2, 9, udp()))
     assert len(b.packets()) == 1, "session 2 is previous now"
+
+
+def test_a_late_packet_on_an_older_next_does_not_replace_a_newer_current(make):
+    _a, b = pair(make)
+    b.apply([following(2)])
+    b.apply([("session", PEER, "current", 2009, 1009, *keys(9))])
+    b.datagrams()
+    b.poll()
+    b.datagram(TO_ALICE, sealed(2, 0, udp()))
+    assert len(b.packets()) == 1, "what was sent on it still opens"
+    assert CONFIRMED not in edges(b.poll())
+    b.packet(udp(BOB_IP, ALICE_IP))
+    [(_, message)] = b.datagrams()
+    assert message[4:8] == (1009).to_bytes(4, "little"), "the session agreed last is used"
+    b.datagram(TO_ALICE, sealed(1, 60, udp()))
+    assert b.packets() == [] and dropped(b, "index") == 1, "the old current session made room"
 
 
 def test_expire_forgets_one_session_and_an_unknown_index_nothing(make):

@@ -15,6 +15,7 @@ from tests.shim.facing import (
     RECEIVED,
     TO_ALICE,
     TO_BOB,
+    alice,
     carry,
     dropped,
     following,
@@ -87,6 +88,17 @@ def test_later_changes_see_earlier_ones(make):
     with pytest.raises(LocalError):
         a.apply([("remove", 9), ("paths", 9, [])])
     assert a.peer_stats(9)["tx_bytes"] == 0
+
+
+def test_keys_that_begin_alike_are_two_peers(make):
+    """Whoever registers chooses the bytes of a node key: half a victim's key must not keep the victim, or the whole map, out."""
+    a, twin = alice(make), BOB_KEY[1][:31] + bytes((BOB_KEY[1][31] ^ 1,))
+    a.apply([("peer", 9, twin, [(bytes((100, 64, 0, 9)), 32)]), ("paths", 9, [TO_BOB])])
+    assert a.peer_stats(9) and a.peer_stats(PEER)
+    with pytest.raises(LocalError, match="key"):
+        a.apply([("peer", 10, twin, [])])
+    a.apply([("remove", PEER), ("peer", 11, BOB_KEY[1], [])])
+    assert a.peer_stats(9) and a.peer_stats(11)
 
 
 def test_a_removed_peer_has_no_sessions_queue_addresses_or_edges(make):

@@ -32,7 +32,7 @@ class Board:
         self.config = config
         self.dial = dial
         self.answered = answered
-        self.saved: str | None = None  # what is on the card
+        self.saved: dict[str, Any] | None = None  # what is on the card; nothing in it changes after it was given
         self.streams_only = False  # its network lets no datagrams through, ever
         self.clock_offset = 0
         self.errors: list[str] = []
@@ -53,7 +53,7 @@ class Board:
         """Power on, with what the card holds."""
         self.life += 1
         random = self.world.source(self.host.name)
-        saved = json.loads(self.saved) if self.saved else None
+        saved = json.loads(json.dumps(self.saved)) if self.saved else None
         self._data_crypto = Watched(self.checks, self.host.name, True)
         self.transport = Transport(self._data_crypto, random, lambda: self.world.now)
         self.engine = Engine(self.config, Watched(self.checks, self.host.name, False), random, self.world.now, saved)
@@ -203,6 +203,10 @@ class Board:
             self._wake = None
         if self._held is not None:
             return
+        at = self.engine.next_timer()
+        if at is None or at > self.world.now:  # it was moved meanwhile
+            self._sleep()
+            return
         self.engine.handle_timer(self.world.now)
         self.pump()
 
@@ -276,9 +280,9 @@ class Board:
     def _do_interface(self, wanted: dict[str, Any]) -> None:
         self.addresses = [address for address, _ in wanted["addresses"] if len(address) == 4]
         self.owned.update(self.addresses)
-        self.checks.addresses(self.host.name, self.addresses)
+        self.checks.addresses(f"n{self.index}", self.addresses)
 
     def _do_save(self) -> None:
         assert self.engine is not None
-        self.saved = json.dumps(self.engine.save())
+        self.saved = self.engine.save()
         self.saves += 1

@@ -5,7 +5,7 @@
     delivered     what an application gets was sent by the node whose address it bears, to this one, once, on an allowed port; nothing comes
                   from or to a node that was removed or expired more than 2 s ago
     addresses     no two nodes have one address
-    dials         a node opens at most DIALS streams a minute, sends at most DATAGRAMS a second
+    dials         a node opens at most DIALS streams a minute, all together STORM a node and second; a node sends at most DATAGRAMS a second
 """
 
 from collections import deque
@@ -20,6 +20,7 @@ from tests.sim.world import World
 REJECT_AFTER_MS = 180_000
 WITHDRAWN_MS = 2_000
 DIALS = 30
+STORM = 4
 DATAGRAMS = 500
 LATEST_STAMP = tai64n.encode(2_111_616_000_000 + 366 * 86_400_000)
 
@@ -94,6 +95,8 @@ class Checks:
         second = now // 1000
         self._second = (second, self._second[1] + 1 if self._second[0] == second else 1)
         self.peak_dials = max(self.peak_dials, self._second[1])
+        if self._second[1] > STORM * len(self.boards):
+            self.fail(f"{self._second[1]} streams were opened within a second by {len(self.boards)} nodes")
 
 
 class Watched:

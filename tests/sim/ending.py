@@ -4,6 +4,7 @@
     end - 15 min     *liveness*: after some quiet every pair must answer again, with some nodes under a flood of forged handshakes
     after that       *a latecomer* joins: everybody must reach it, which takes the delta that told of it
     end - 10 min     *roaming*: every NAT forgets its mappings in the middle of a conversation; answers must come back within GAP_MS
+    after that       *directness*: pairs that talk for half a minute, and whose NATs allow it, do so directly
     end - 9 min      *withdrawal*: in the middle of conversations one node is removed (and cut off from the gateway, so that it does not
                      hear of it) and the key of another expires: from 2 s later on nothing comes from them or to them, over any path, and
                      a restart does not bring them back. The others go on
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 GAP_MS = 20 * SECOND
 RECOVERY_MS = 60 * SECOND
 FLOODED = 2
+DIRECT_PAIRS, DIRECT_S = 60, 30
 REMOVED, EXPIRED = 3, 5
 IDLE_EVENTS = 12
 
@@ -51,6 +53,7 @@ class Ending:
         self.world.run(end - 10 * MINUTE)
         late = self._unanswered(pairs, SECOND, GAP_MS, self._forget_mappings)
         self._must(late, f"{GAP_MS} ms after the NATs forgot their mappings")
+        self._directness(pairs[:DIRECT_PAIRS])
         self.world.run(end - 9 * MINUTE)
         self._withdrawal(pairs)
         self.world.run(end - 4 * MINUTE)
@@ -104,6 +107,20 @@ class Ending:
     def _forget_mappings(self) -> None:
         for nat in self._scenario.network.nats.values():
             nat.reboot()
+
+    def _directness(self, pairs: list[tuple[int, int]]) -> None:
+        for _ in range(DIRECT_S):
+            self._round(pairs, {})
+            self.world.run(self.world.now + SECOND)
+        wrong = []
+        for a, b in pairs:
+            one, other = self.boards[a], self.boards[b]
+            assert one.engine is not None and other.engine is not None
+            peer = one.engine.peers.by_key[other.engine.node_public]
+            if _direct_is_possible(one, other) and not one.engine.paths.trusted(peer):
+                wrong.append(f"n{a} -> n{b}: " + " ".join(one.engine.why(peer.key)))
+        if wrong:
+            self.checks.fail(f"{len(wrong)} of {len(pairs)} pairs are not direct: {'; '.join(wrong[:3])}")
 
     # -- withdrawal ---------------------------------------------------------------------------------------------------------------
     def _withdrawal(self, pairs: list[tuple[int, int]]) -> None:
@@ -181,3 +198,11 @@ class Ending:
                 self.checks.fail(f"n{board.index} has {told} where a full map has {true}")
         if folded.packet_filter() != full.packet_filter() or folded.dns != full.dns:
             self.checks.fail(f"n{board.index}: filter or DNS is not what a full map has")
+
+
+def _direct_is_possible(one: "Board", other: "Board") -> bool:
+    """What the NATs here (filtering by address and port) allow: one LAN, one side in the open, or both easy."""
+    a, b = one.host, other.host
+    if not (a.udp and b.udp):
+        return False
+    return a.nat is b.nat or a.nat is None or b.nat is None or not (a.nat.hard or b.nat.hard)

@@ -24,7 +24,7 @@ FLOOD_EVERY_MS = 8  # 125 forged initiations a second: above the limit from whic
 # what must have happened for a run to have met every kind
 HITS = (
     "loss", "duplicate", "reorder", "flip", "partition", "stall", "one-way", "udp-blocked", "lag", "nat-reboot", "move", "crash",
-    "suspend", "clock-jump", "gateway-restart", "relay-restart", "flood",
+    "suspend", "clock-jump", "gateway-restart", "relay-restart", "flood", "reset", "clone", "policy-edit",
 )  # fmt: skip
 
 
@@ -35,11 +35,12 @@ class Faults:
         self.world, self.network, self.gateway, self.boards = world, network, gateway, boards
         self.flood_over = False
         self._moves = 0
+        self._twins: list[Board] = []
         self.kinds: dict[str, Callable[[], None]] = {
             "bad link": self._bad_link, "partition": self._partition, "nat reboot": self._nat_reboot, "crash": self._crash,
             "clock jump": self._clock_jump, "gateway restart": self._gateway_restart, "flood": self._flood_a_while,
             "relay restart": self._relay_restart, "one way": self._one_way, "udp blocked": self._udp_blocked, "move": self._move,
-            "suspend": self._suspend, "lag": self._lag,
+            "suspend": self._suspend, "lag": self._lag, "reset": self._reset, "clone": self._clone, "policy edit": self._policy_edit,
         }  # fmt: skip
 
     def chosen(self, seed: int, swarm: bool) -> list[str]:
@@ -54,6 +55,8 @@ class Faults:
     def heal(self) -> None:
         self._good_link()
         self.gateway.come_back()
+        for twin in self._twins:
+            twin.crash()
         for board in self.boards:
             host = board.host
             host.connected, host.mute, host.deaf, host.lag = True, False, False, 0
@@ -134,6 +137,21 @@ class Faults:
             self.world.hits["suspend"] += 1
             self._later(SECOND, self.world.random.choice((10 * SECOND, 3 * MINUTE, 2 * HOUR)), board.resume)
 
+    def _clone(self) -> None:
+        """The same card in a second board, for some minutes: two machines with one identity, who know nothing of each other."""
+        board = self._board()
+        if board.saved is None or not board.awake:
+            return
+        self._moves += 1
+        nat = Nat(bytes([22, 0, self._moves // 256, self._moves % 256]))
+        host = self.network.host(f"{board.host.name} clone {self._moves}", bytes([172, 24, self._moves // 256, self._moves % 256]), nat)
+        twin = Board(board.index, self.world, self.network, host, board.config, self.gateway.dial, board.answered)
+        twin.saved, twin.owned = board.saved, set(board.owned)
+        twin.start()
+        self._twins.append(twin)
+        self.world.hits["clone"] += 1
+        self._later(10 * SECOND, 5 * MINUTE, twin.crash)
+
     def _clock_jump(self) -> None:
         board = self._board()
         board.jump_clock(self.world.random.choice((HOUR, -HOUR, 10 * YEAR, -10 * YEAR, -board.wall() + 5 * SECOND)))
@@ -148,6 +166,18 @@ class Faults:
     def _relay_restart(self) -> None:
         self.gateway.restart_relay()
         self.world.hits["relay-restart"] += 1
+
+    def _reset(self) -> None:
+        """One stream of a board breaks, at both ends."""
+        board = self._board()
+        if board.engine and board.streams:
+            board.streams[self.world.random.choice(sorted(board.streams))].reset()
+            self.world.hits["reset"] += 1
+
+    def _policy_edit(self) -> None:
+        """A few edits in quick succession that change nothing for anybody here."""
+        for edit in range(self.world.random.randrange(1, 6)):
+            self.world.after(100 * edit, self.gateway.edit_policy)
 
     # an attacker
 

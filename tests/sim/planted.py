@@ -6,8 +6,11 @@ from typing import Any
 from unittest import mock
 
 from skerry_core.engine import paths
+from skerry_core.engine.sessions import Sessions
 from skerry_core.tailcfg.netmap import NetworkMap
 from skerry_core.wireguard import cookie
+from skerry_core.wireguard.replay import ReplayWindow
+from skerry_gateway.relay import Relay
 
 
 @contextmanager
@@ -40,4 +43,29 @@ def delta_lost() -> Iterator[None]:
         yield
 
 
-BUGS = {"cookie ignored": cookie_ignored, "a timer off by ten": timer_off_by_ten, "a delta lost": delta_lost}
+@contextmanager
+def relay_keeps_the_withdrawn() -> Iterator[None]:
+    """The relay is not told that a key lost access, or does not care."""
+    with mock.patch.object(Relay, "withdraw", lambda *_: 0):
+        yield
+
+
+@contextmanager
+def session_without_end() -> Iterator[None]:
+    """A session's timer of 180 s does nothing."""
+    with mock.patch.object(Sessions, "expired", lambda *_: None):
+        yield
+
+
+@contextmanager
+def replays_taken() -> Iterator[None]:
+    """The replay window lets every counter pass."""
+    with mock.patch.object(ReplayWindow, "fresh", lambda *_: True):
+        yield
+
+
+BUGS = {
+    "cookie ignored": cookie_ignored, "a timer off by ten": timer_off_by_ten, "a delta lost": delta_lost,
+    "the relay keeps the withdrawn": relay_keeps_the_withdrawn, "a session without end": session_without_end,
+    "replays taken": replays_taken,
+}  # fmt: skip

@@ -27,7 +27,7 @@ class Size:
     nodes: int = 50
     hours: int = 24
     friends: int = 3
-    talks: int = 12  # conversations a node begins in the day
+    talks: int = 8  # conversations a node begins in the day
     faults: int = 65  # in the day
     swarm: bool = False
 

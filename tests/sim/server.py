@@ -25,7 +25,9 @@ from tests.sim.world import EPOCH_MS, World
 
 ADDRESS = bytes([10, 0, 0, 1])
 PORT, STUN_PORT = 8080, 3478
-POLICY = json.dumps({"acls": [{"action": "accept", "src": ["*"], "dst": [f"*:{packets.PORT}"]}]})
+POLICIES = [
+    json.dumps({"acls": [{"action": "accept", "src": ["*"], "dst": [f"*:{ports}"]}]}) for ports in (packets.PORT, f"{packets.PORT},8888")
+]
 
 
 class SimGateway:
@@ -42,7 +44,8 @@ class SimGateway:
         self._shut_out: set[str] = set()
         self._up()
         self.key: str = self.call("keys create", user="owner", reusable=True)["key"]
-        self.call("policy set", text=POLICY)
+        self._edits = 0
+        self.edit_policy()
 
     def call(self, verb: str, **arguments: Any) -> dict[str, Any]:
         """An admin verb, as the gateway's own command line does it."""
@@ -50,6 +53,13 @@ class SimGateway:
             return admin.call(self.coordinator, verb, arguments, self.world.now)
         finally:
             self._settle()
+
+    def edit_policy(self) -> None:
+        """The other of two policies, which differ in a port that nobody uses."""
+        if self.host.up:
+            self._edits += 1
+            self.call("policy set", text=POLICIES[self._edits % 2])
+            self.world.hits["policy-edit"] += 1
 
     def shut_out(self, client: Host) -> None:
         """This node hears nothing from the control server any more, and does not know."""

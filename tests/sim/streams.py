@@ -40,6 +40,12 @@ class End:
         self.open = False
         self._outbox.clear()
 
+    def reset(self) -> None:
+        """Broken at both ends, as by a router that forgot it."""
+        if self.other is not None:
+            self.other._broken("reset")
+        self._broken("reset")
+
     def _flush(self) -> None:
         other = self.other
         if not self.open or other is None:

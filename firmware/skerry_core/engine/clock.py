@@ -62,12 +62,20 @@ class Clock:
         wall = self.wall(now)
         value = tai64n.stamp(wall if wall < LATEST else 0, self._last)
         self._last = value
+        return value, self._raise(value, wall)
+
+    def reserve(self, now: int) -> None:
+        """Raise the ceiling for the stamps to come: the caller saves anyway, and the first handshake need not wait for the disk."""
+        wall = self.wall(now)
+        self._raise(tai64n.stamp(wall if wall < LATEST else 0, self._last), wall)
+
+    def _raise(self, value: bytes, wall: int) -> bool:
         if value <= self.ceiling:
-            return value, False
+            return False
         from_clock = value[:8] == tai64n.encode(wall)[:8]
         seconds = int.from_bytes(value[:8], "big") + (AHEAD if from_clock else STEP)
         self.ceiling = seconds.to_bytes(8, "big") + value[8:]
-        return value, True
+        return True
 
 
 def moment(text: object) -> "int | None":

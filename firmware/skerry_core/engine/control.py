@@ -1,7 +1,7 @@
 """The gateway, from "up" to a map that follows the network.
 
     off -> key (GET /key, when neither pinned nor known) -> dial -> register -> poll
-    any failure -> wait (1 s .. 30 s, doubled, jittered; Retry-After of a 429) -> key or dial
+    any failure -> wait (1 s .. 30 s, doubled, jittered; Retry-After of a 429) -> key or dial; a minute of polling counts as success
 
 The key learnt first is pinned from then on. A certificate is verified only where the key is not known; after that Noise tells who answers.
 Registration is in registration.py, the map stream and the lite updates in maps.py. Silence of 120 s while polling ends the connection.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from skerry_core.engine.engine import Engine
 
-STEP, POLL_SILENT, FOLLOWUP_SILENT = 30_000, 120_000, 600_000
+STEP, POLL_SILENT, FOLLOWUP_SILENT, STABLE = 30_000, 120_000, 600_000, 60_000
 BACKOFF_FIRST, BACKOFF_LAST, RETRY_AFTER_LAST = 1_000, 30_000, 3_600_000
 
 
@@ -36,6 +36,7 @@ class Control:
         self.away_since: int | None = None
         self.confirmed = False  # the gateway took our registration since we started
         self._failures = 0
+        self._renewed: int | None = None
         self._fetch: KeyFetch | None = None
         self.channel: Channel | None = None
         self.registration = Registration(engine, self)
@@ -60,6 +61,16 @@ class Control:
             self._drop()
             self._failures = 0
             self._connect()
+
+    def renew(self, why: str) -> None:
+        """Register anew: at once, but a gateway that takes what it says has expired is not asked all the time."""
+        now, before = self._engine.now, self._renewed
+        self.confirmed, self._renewed = False, now
+        if before is None or now - before >= STABLE:
+            self._engine.event(("error", why))
+            self.again()
+        else:
+            self.failed("says that this node's key has expired, and still takes it")
 
     def set_gateway(self, gateway: "Gateway") -> None:
         """Another gateway; its key, if given, replaces what was known."""
@@ -98,8 +109,8 @@ class Control:
             self.failed(reason, advice=self._advice(reason))
             return
         self.key = key
+        self._connect()  # a disk takes longer than a round trip: it works while the gateway does
         self._engine.act(("save",))
-        self._connect()
 
     def _advice(self, reason: str) -> str:
         if self.gateway is not None and self.gateway.scheme == "https" and ("certif" in reason or "tls" in reason.lower()):
@@ -124,6 +135,8 @@ class Control:
         engine = self._engine
         if self.phase == "off":
             return
+        if self.since is not None and engine.now - self.since >= STABLE:
+            self._failures = 0  # one that ended sooner is no success: two boards with one card would throw each other out every second
         self._drop()
         if self.phase == "off":  # it was the farewell that failed
             return
@@ -163,7 +176,7 @@ class Control:
         """The first map came: all is well."""
         if self.phase != "poll":
             self.phase, self.since, self.away_since = "poll", self._engine.now, None
-            self._failures, self.error = 0, ""
+            self.error = ""
             self._engine.state_changed()
 
 

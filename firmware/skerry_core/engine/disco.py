@@ -8,6 +8,8 @@ In the first minute of a saved engine a peer that pings and has no session with 
 our last life had, and would notice only after 15 s.
 
 A message counts only when its sender's disco key is in the map, its box opens, and (over a relay) the relay's source key is that peer's.
+Disco keys are no secret: who sees one can send what does not open, or give it to the gateway as its own. So messages that were not opened
+yet have bounds of their own, more from where the peer is known to be, and of peers with one key the message itself tells which is meant.
 Messages about UDP peer relays are understood and left alone: nothing here binds to one yet, but candidates carry their vni.
 """
 
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
     from skerry_core.engine.peer import Path, Peer
 
 TIMEOUT = 5_000
-PENDING_LIMIT, PENDING_PER_PEER, PER_SECOND = 1024, 64, 64
+PENDING_LIMIT, PENDING_PER_PEER = 1024, 64
+OPENED, KNOWN, STRANGE = 0, 1, 2
+PER_SECOND = (64, 256, 64)  # of one peer: that opened; that are to be opened, from its candidates and relays, and from elsewhere
 RELAYED = b"\x7f\x03\x03\x28"  # 127.3.3.40 with the region as port stands for a relay
 
 
@@ -87,21 +91,35 @@ class Disco:
     def datagram(self, path: "Path", data: bytes) -> None:
         """A disco packet. PeerError: not from a peer of the map, or malformed."""
         key = codec.sender(data)
-        peer = None if key is None else self._engine.peers.by_disco.get(key)
-        if peer is None or (is_relay(path) and path[1] != peer.key):
+        peers = [] if key is None else self._engine.peers.by_disco.get(key, [])
+        if is_relay(path):
+            peers = [peer for peer in peers if peer.key == path[1]]
+        if not peers:
             raise PeerError("disco message from a key that is not in the map")
-        self._bound(peer)
-        message = codec.open(self._engine.crypto, self._box(peer), data)
+        self._bound(peers[0], KNOWN if is_relay(path) or any(path in peer.candidates for peer in peers) else STRANGE)
+        message = codec.open(self._engine.crypto, self._box(peers[0]), data)
         handler = None if message is None else self._handlers.get(type(message))
         if handler is not None:
+            peer = self._whose(peers, message)
+            self._bound(peer, OPENED)
             handler(peer, path, message)
 
-    def _bound(self, peer: "Peer") -> None:
+    def _whose(self, peers: "list[Peer]", message: "Any") -> "Peer":
+        if len(peers) > 1:
+            ping = self._pending.get(message.txid) if isinstance(message, codec.Pong) else None
+            key = message.node_key if isinstance(message, codec.Ping) else b"" if ping is None else ping.peer.key
+            for peer in peers:
+                if peer.key == key:
+                    return peer
+        return peers[0]
+
+    def _bound(self, peer: "Peer", kind: int) -> None:
         second = self._engine.now // 1000
-        count = peer.burst[1] + 1 if peer.burst[0] == second else 1
-        if count > PER_SECOND:
-            raise PeerError(f"{peer.name()}: more than {PER_SECOND} disco messages in a second")
-        peer.burst = (second, count)
+        since, count = peer.bursts[kind]
+        count = count + 1 if since == second else 1
+        if count > PER_SECOND[kind]:
+            raise PeerError(f"{peer.name()}: more than {PER_SECOND[kind]} disco messages in a second")
+        peer.bursts[kind] = (second, count)
 
     def _ping(self, peer: "Peer", path: "Path", message: "Any") -> None:
         if (message.node_key and message.node_key != peer.key) or peer.last_ping == (message.txid, path):

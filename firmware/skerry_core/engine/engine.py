@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 
 OUTSIDE = ("datagram", "frame", "stream", "bad-relay")
+SILENT = ("apply", "connect", "close", "interface", "resolve")  # actions that tell nobody anything of ours
 GREET = 60_000  # after a start from a saved state
 
 
@@ -76,8 +77,9 @@ class Engine:
         self._inputs, self._timed = self._input_table(), self._timer_table()
         if saved is None:
             self.act(("save",))
+        auth_key = self.config.pop("auth_key", "")  # the registration forgets it once it worked
         if self.wanted or self.config.get("wanted"):
-            self.control.registration.auth_key = self.config.get("auth_key") or ""
+            self.control.registration.auth_key = auth_key or ""
             self.life.go_up()
         else:
             self.state_changed()
@@ -166,7 +168,18 @@ class Engine:
     def act(self, action: "tuple[Any, ...]") -> None:
         """Queue an action after the changes so far."""
         self._flush()
+        if action == ("save",):
+            self._later_save()
         self._actions.append(action)
+
+    def _later_save(self) -> None:
+        """A save is of the moment it is carried out: one that nothing left the node after is made by the next one."""
+        for at in range(len(self._actions) - 1, -1, -1):
+            if self._actions[at] == ("save",):
+                del self._actions[at]
+                return
+            if self._actions[at][0] not in SILENT:
+                return
 
     def apply(self, change: "tuple[Any, ...]") -> None:
         """Queue a change of the transport; those next to each other are one transaction."""
@@ -215,7 +228,7 @@ class Engine:
 
     def stamp(self) -> bytes:
         """A TAI64N stamp; on disk before it is used."""
-        value, save = self.clock.stamp(self.now)
+        value, save = self.clock.stamp(self.now)  # life.registered() reserved those of the first hours
         if save:
             self.act(("save",))
         return value

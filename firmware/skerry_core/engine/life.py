@@ -4,7 +4,8 @@
     down      nothing is connected, nobody is installed; keys and map stay
     log out   keys and map are gone, the machine key stays
 
-The map is saved when it came first, 10 s after peers, keys or home regions changed, and within 10 min after anything else: flash wears.
+The map is saved 1 s after it came first (who waits for a reply does not wait for the disk), 10 s after peers, keys or home regions
+changed, and within 10 min after anything else: flash wears.
 """
 
 from skerry_core.engine.gateway import Gateway
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from skerry_core.engine.engine import Engine
 
-SAVE_LATER, SAVE_RARELY = 10_000, 600_000
+SAVE_FIRST, SAVE_LATER, SAVE_RARELY = 1_000, 10_000, 600_000
 
 
 class Life:
@@ -29,14 +30,14 @@ class Life:
 
     def go_up(self) -> None:
         """Wanted: from the saved map at once, from the gateway as soon as it answers."""
-        if not self._engine.wanted:
-            self._engine.wanted = True
-            self._engine.act(("save",))
+        fresh, self._engine.wanted = not self._engine.wanted, True
         if not self._engine.running:
             self._engine.running = True
             self._engine.map_is_live = False
             self._install({"self", "derp", "filter", "peers"}, None)
             self._engine.control.start()
+        if fresh:
+            self._engine.act(("save",))
         self._engine.state_changed()
 
     def go_down(self) -> None:
@@ -84,6 +85,7 @@ class Life:
     def settings_changed(self) -> None:
         """Something of what we tell the gateway, or of what we accept, changed."""
         if self._engine.running:
+            self._engine.peers.sync_self()
             self._engine.peers.sync()
             self._engine.peers.interface(self._engine.netmap.self_node is not None and self._engine.logged_in)
             self._engine.control.maps.update()
@@ -92,10 +94,11 @@ class Life:
         """The gateway took us in."""
         self._engine.control.confirmed = True
         self._engine.control.registration.auth_key = ""
-        if not self._engine.logged_in:
-            self._engine.logged_in = True
-            self._engine.act(("save",))
+        fresh, self._engine.logged_in = not self._engine.logged_in, True
         self._engine.control.maps.begin()
+        if fresh:
+            self._engine.clock.reserve(self._engine.now)
+            self._engine.act(("save",))
         self._engine.state_changed()
 
     def needs_login(self) -> None:
@@ -184,9 +187,7 @@ class Life:
     def key_expired(self) -> None:
         """Timer: a key, ours or a peer's, is past its end."""
         if self.expired():
-            self._engine.event(("error", "the key of this node has expired; it is being renewed, which may need a sign-in"))
-            self._engine.control.confirmed = False
-            self._engine.control.again()
+            self._engine.control.renew("the key of this node has expired; it is being renewed, which may need a sign-in")
         self._engine.peers.sync()
         self._engine.peers.interface(self._engine.netmap.self_node is not None)
 
@@ -195,7 +196,7 @@ class Life:
         moved = self._shape_changed() or own
         if first and not self._saved_once:
             self._saved_once = True
-            timers.set(("save",), now)
+            timers.set(("save",), now + SAVE_FIRST)
         elif timers.at(("save",)) is None:
             timers.set(("save",), now + (SAVE_LATER if moved else SAVE_RARELY))
         elif moved:

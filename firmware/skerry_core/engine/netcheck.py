@@ -49,6 +49,7 @@ class Netcheck:
         self._pending: dict[bytes, Probe] = {}
         self._full = False
         self._names: dict[str, list[bytes]] = {}
+        self._resolving: set[str] = set()
         self._latency: dict[int, list[tuple[int, int]]] = {}  # region -> [(when, ms)]
         self._seen: dict[tuple[int, int], tuple[bytes, int]] = {}  # (uplink, family) -> our address as seen
         self._misses: dict[tuple[int, int], int] = {}
@@ -82,6 +83,11 @@ class Netcheck:
         """Uplinks that can send to addresses of `size` bytes (4 or 16)."""
         return [uplink["uplink"] for uplink in self.uplinks if _has(uplink, size)]
 
+    def is_near(self, address: bytes) -> bool:
+        """Whether the address shares an uplink's /24 (or /64): then it is most likely on that link, whatever other routes say."""
+        size = 3 if len(address) == 4 else 8
+        return any(address[:size] == own[:size] for uplink in self.uplinks for _, own in uplink["addresses"] if len(own) == len(address))
+
     def has_loopback(self) -> bool:
         """Whether an uplink is the loopback interface (a lab on one host)."""
         return any(ip_kind(address) == "loopback" for uplink in self.uplinks for _, address in uplink["addresses"])
@@ -112,6 +118,8 @@ class Netcheck:
         """A full round now; `token` gets the report."""
         if token is not None:
             self._tokens.append(token)
+        if token is not None and self._full and self._round_open():
+            return  # who asks all the time gets the answers of rounds that are under way, and costs nothing
         if self.uplinks and self._engine.running:
             self._begin(True)
         elif token is not None:
@@ -123,6 +131,8 @@ class Netcheck:
         self._last = engine.now
         if full:
             self._last_full = engine.now
+            for name in [name for name, known in self._names.items() if not known and name not in self._resolving]:
+                del self._names[name]  # the name server may answer by now
         for region in engine.relays.regions():
             if full or region.number == self.home:
                 self._ask_region(region, full)
@@ -141,6 +151,7 @@ class Netcheck:
             addresses = node.addresses or self._names.get(node.host)
             if addresses is None:
                 self._names[node.host] = []
+                self._resolving.add(node.host)
                 self._engine.act(("resolve", node.host))
             for address in addresses or ():
                 if (4 if len(address) == 4 else 6) in node.families:
@@ -170,6 +181,7 @@ class Netcheck:
         """The adapter looked a STUN server up."""
         if name in self._names:
             self._names[name] = addresses[:4]
+            self._resolving.discard(name)
             if addresses and self._engine.running:
                 self._begin(True)
 

@@ -11,7 +11,7 @@ Only a pong to our own ping moves a path, and to the address that was asked. A c
 heard; the latter is kept for 45 s of silence. Paths through UDP relays (vni > 0) are ranked below direct ones; nothing makes them yet.
 """
 
-from skerry_core import path
+from skerry_core import ip, path
 from skerry_core.engine.peer import Candidate
 
 TYPE_CHECKING = False
@@ -123,8 +123,21 @@ class Paths:
             return False
         if kind == "loopback":
             return self._engine.netcheck.has_loopback()
-        # a candidate inside the mesh would carry the tunnel in itself
-        return address not in self._engine.peers.by_address and address not in self._engine.own_addresses
+        return not self._inside(address)
+
+    def _inside(self, address: bytes) -> bool:
+        # a candidate that the routes lead into the tunnel would carry the tunnel in itself; not where it is on our own link
+        if address in self._engine.peers.by_address or address in self._engine.own_addresses:
+            return True
+        routed = any(ip.contains(prefix, address) for prefix in self._engine.peers.subnets)
+        return routed and not self._engine.netcheck.is_near(address)
+
+    def subnets_changed(self) -> None:
+        """Other subnets lead into the tunnel: ways inside them are no ways."""
+        for peer in self._engine.peers.all():
+            for where in [where for where in peer.candidates if self._inside(where[2])]:
+                if peer.candidates.pop(where) is peer.best:
+                    self._lose(peer)
 
     # activity
 

@@ -79,7 +79,7 @@ class Peer:
         self.probed: int | None = None  # last full probe
         self.calls: list[int] = []  # when call-me-maybes came
         self.pings = 0  # outstanding
-        self.burst = (0, 0)  # second, disco messages taken in it
+        self.bursts = [(0, 0), (0, 0), (0, 0)]  # second, disco messages in it; see disco.PER_SECOND
         self.last_ping: tuple[bytes, Path] | None = None
 
     def sessions(self) -> "list[Session]":

@@ -1,7 +1,8 @@
 """The map made into peers: who is installed in the transport, with which allowed IPs, and which of our own settings follow from the map.
 
 A peer is installed when its key has not expired (by the gateway's time) and it is neither jailed nor a plain WireGuard peer. Its own
-addresses are always allowed; other prefixes only with "accept_routes", and default routes never. A prefix that two peers claim
+addresses are always allowed where they are such as meshes use (single ones of 100.64.0.0/10 or fc00::/7); everything else would take
+traffic off the host's other networks: only with "accept_routes", and default routes never. A prefix that two peers claim
 belongs to the one with the lowest id. One response of the map becomes one transaction: peers, allowed IPs, addresses and filter swap
 together.
 """
@@ -27,13 +28,14 @@ class Peers:
     def __init__(self, engine: "Engine", stamps: "dict[bytes, bytes]") -> None:
         self._engine = engine
         self.by_key: dict[bytes, Peer] = {}
-        self.by_disco: dict[bytes, Peer] = {}
+        self.by_disco: dict[bytes, list[Peer]] = {}  # mostly one; a node may claim the key of another
         self.by_index: dict[int, Peer] = {}
         self.by_id: dict[int, Peer] = {}
         self.by_address: dict[bytes, Peer] = {}
         self.stamps = stamps  # greatest handshake stamps of peers, by node key
         self._count = 0
         self._routes: list[Prefix] = []  # every prefix some peer owns
+        self.subnets: list[Prefix] = []  # those of them that are not single addresses
         self._filter: bytes | None = b"?"
         self._rules: Any = None  # what the filter was compiled from
         self._interface: Any = None
@@ -96,9 +98,9 @@ class Peers:
 
     def _set_disco(self, peer: Peer, key: bytes) -> None:
         key = b"" if key == ZERO else key
-        if key == peer.disco or (key and self.by_disco.get(key, peer) is not peer):
+        if key == peer.disco:
             return
-        self.by_disco.pop(peer.disco, None)
+        self._drop_disco(peer)
         self._engine.disco.remove(peer)
         peer.restarted = bool(peer.disco)
         peer.disco, peer.box = key, None
@@ -106,7 +108,14 @@ class Peers:
         for candidate in peer.candidates.values():
             candidate.pinged = None
         if key:
-            self.by_disco[key] = peer
+            self.by_disco.setdefault(key, []).append(peer)
+
+    def _drop_disco(self, peer: Peer) -> None:
+        sharing = self.by_disco.get(peer.disco, [])
+        if peer in sharing:
+            sharing.remove(peer)
+        if not sharing:
+            self.by_disco.pop(peer.disco, None)
 
     def _remove(self, number: int, peer: Peer) -> None:
         engine = self._engine
@@ -118,7 +127,7 @@ class Peers:
         engine.disco.withdraw(peer)
         engine.apply(("remove", peer.index))
         del self.by_key[peer.key], self.by_index[peer.index], self.by_id[number]
-        self.by_disco.pop(peer.disco, None)
+        self._drop_disco(peer)
         if peer in engine.pending_endpoints:
             engine.pending_endpoints.remove(peer)
 
@@ -129,7 +138,7 @@ class Peers:
         for number in sorted(self.by_id):
             peer, allowed = self.by_id[number], []
             assert peer.node is not None
-            for prefix in peer.node.addresses + (peer.node.allowed_ips if self._engine.config.get("accept_routes") else []):
+            for prefix in self._wanted(peer.node):
                 if prefix[1] and prefix not in owners and prefix[0] not in self._engine.own_addresses:
                     owners[prefix] = number
                     allowed.append(prefix)
@@ -145,13 +154,26 @@ class Peers:
                 self._engine.paths.update(peer)
                 self._engine.sessions.arm(peer, 1 | 2 | 32)
         self._routes = sorted(owners, key=lambda prefix: (len(prefix[0]), prefix))
+        subnets = [prefix for prefix in self._routes if prefix[1] < 8 * len(prefix[0])]
+        if subnets != self.subnets:
+            self.subnets = subnets
+            self._engine.paths.subnets_changed()
+
+    def _wanted(self, node: "Node") -> "list[Prefix]":
+        if self._engine.config.get("accept_routes"):
+            return node.addresses + node.allowed_ips
+        return [prefix for prefix in node.addresses if is_mesh(prefix)]
+
+    def _own_addresses(self, node: "Node | None") -> "list[Prefix]":
+        found = [] if node is None else [prefix for prefix in node.addresses if prefix[1] == 8 * len(prefix[0])]
+        return found if self._engine.config.get("accept_routes") else [prefix for prefix in found if is_mesh(prefix)]
 
     # what follows from the map for ourselves
 
     def sync_self(self) -> None:
         """Addresses, local routes and identity."""
         node = self._engine.netmap.self_node
-        addresses = [] if node is None else [prefix[0] for prefix in node.addresses]
+        addresses = [prefix[0] for prefix in self._own_addresses(node)]
         advertised = self._engine.routes()
         routes = [] if node is None else [prefix for prefix in node.allowed_ips if prefix not in node.addresses and prefix in advertised]
         own = (self._engine.node_public, addresses, routes)
@@ -189,7 +211,7 @@ class Peers:
     def interface(self, up: bool) -> None:
         """Tell the adapter what the operating system should have, if that changed."""
         node = self._engine.netmap.self_node
-        addresses = [] if node is None or not up else list(node.addresses)
+        addresses = self._own_addresses(node) if up else []
         routes = self._routes if up else []
         wanted = {"addresses": addresses, "routes": routes, "mtu": MTU, "up": up and bool(addresses)}
         if wanted != self._interface:
@@ -200,7 +222,7 @@ class Peers:
         """The node goes down or logs out: nobody is installed, nothing is allowed in."""
         for number, peer in list(self.by_id.items()):
             self._remove(number, peer)
-        self._routes, self.by_address, self._own = [], {}, None
+        self._routes, self.subnets, self.by_address, self._own = [], [], {}, None
         self._engine.own_addresses = []
         self._engine.apply(("addresses", []))
         self._engine.apply(("local-routes", []))
@@ -224,3 +246,11 @@ class Peers:
             if peer.stamp:
                 self.stamps[peer.key] = peer.stamp
         return {key.hex(): self.stamps[key].hex() for key in self.stamps if key in self.by_key}
+
+
+def is_mesh(prefix: "Prefix") -> bool:
+    """Whether the prefix is a single address of the ranges that meshes use: 100.64.0.0/10 and fc00::/7."""
+    address, bits = prefix
+    if bits != 8 * len(address):
+        return False
+    return address[0] == 100 and address[1] & 0xC0 == 64 if bits == 32 else address[0] & 0xFE == 0xFC

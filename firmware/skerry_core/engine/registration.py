@@ -110,7 +110,7 @@ class Registration:
         engine = self._engine
         if answer.error:
             self._forget_link()
-            self._control.failed(f"refused the registration: {answer.error[:200]}")
+            self._control.failed(f"refused the registration: {readable(answer.error[:200].encode())}")
         elif answer.node_key_expired or answer.node_key_signature:
             self._rotate()
         elif answer.auth_url:

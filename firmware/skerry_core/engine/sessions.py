@@ -10,6 +10,7 @@
 
 An edge is armed again a second after it fired, so an idle peer costs nothing and a busy one a few events a second. Where one edge of
 a pair fired early in that second and the other comes later, the first is armed once more at once: an answer is not missed.
+An initiation with an old stamp is not answered; where nothing else has come from that peer for 15 s, we start a handshake instead.
 Both sides may start at once; each answers the other and both pairs of keys work. A responder rekeys at 165 s, should no initiator be left.
 
 Source: the WireGuard paper, section 6. A session expires at 180 s, so the wipe at 540 s has nothing left to do.
@@ -80,6 +81,7 @@ class Sessions:
         if peer is None or (is_relay(path) and path[1] != peer.key):
             raise PeerError("handshake initiation from a key that is not in the map")
         if initiation.tai64n <= peer.stamp or (peer.answered is not None and engine.now - peer.answered < FLOOD):
+            self._refused(peer)
             raise PeerError(f"handshake initiation of {peer.name()} is a replay, or one of a flood")
         local = self._index(peer)
         message, keys = initiation.respond(engine.random(32), local, peer.cookies.current(engine.now))
@@ -90,6 +92,12 @@ class Sessions:
         engine.paths.heard(peer, path)
         engine.send(path, message)
 
+    def _refused(self, peer: "Peer") -> None:
+        """Its stamps are old: a replay, or its card was copied or restored, and then it cannot begin a session but we can."""
+        times = [at for at in (peer.answered, peer.last_received) if at is not None]
+        if not times or self._engine.now - max(times) >= DEAD:
+            self.start(peer)
+
     def _response(self, data: bytes) -> None:
         peer = self._indices.get(messages.receiver_index(data))
         initiator = None if peer is None else _waiting(peer, messages.receiver_index(data))
@@ -98,6 +106,9 @@ class Sessions:
         keys = initiator.consume(data)
         self._end_handshake(peer, keep=initiator.sender_index)
         self._forget(peer, peer.previous)
+        if peer.next is not None:  # never confirmed: it may still bring something, but must not replace a newer session
+            self._forget(peer, peer.current)
+            peer.current, peer.next = peer.next, None
         peer.previous = peer.current
         peer.current = self._install(peer, "current", initiator.sender_index, keys.remote_index, keys.send, keys.receive, True)
         self._engine.timers.cancel(("dead", peer.index))
@@ -252,9 +263,10 @@ class Sessions:
         return Session(local, engine.now, initiator)
 
     def _forget(self, peer: "Peer", session: "Session | None") -> None:
-        # the transport replaced it already; only our own records go
+        # mostly the transport replaced it already; not where it promoted what we replace here, and its "edge" is still on the way
         if session is not None:
             self._indices.pop(session.local, None)
+            self._engine.apply(("expire", peer.index, session.local))
             self._engine.timers.cancel(("session", session.local))
 
     def remove(self, peer: "Peer") -> None:

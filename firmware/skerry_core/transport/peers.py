@@ -44,11 +44,13 @@ class Peer:
         return [session for session in (self.previous, self.current, self.next) if session is not None]
 
     def install(self, session: Session) -> "list[Session]":
-        """Make `session` current (new, or the one that was next); gives the sessions that are forgotten by that."""
-        forgotten = [] if self.previous is None else [self.previous]
-        self.previous, self.current = self.current, session
-        if self.next is session:
-            self.next = None
+        """Make `session` current (new, or the one that was next); gives the sessions that are forgotten by that.
+
+        A next that was never confirmed becomes previous: what the peer sends on it still opens, but it must not replace a newer session.
+        """
+        last = self.current if self.next in (None, session) else self.next
+        forgotten = [each for each in (self.previous, self.current) if each is not None and each is not last]
+        self.previous, self.current, self.next = last, session, None
         return forgotten
 
     def offer(self, session: Session) -> "list[Session]":

@@ -4,87 +4,36 @@ Exit status: 0 done, 1 it failed (the reason is on standard error), 2 wrong argu
 130 interrupted by Ctrl-C.
 """
 
-import argparse
-import functools
+from __future__ import annotations
+
+import io
 import os
-import shutil
 import sys
 
 from skerry_core.errors import LocalError
-from skerry_node.options import default_socket
 
-from . import commands
+from . import quick
 from .client import Client, Failed, NotRunning
-from .output import WIDTH
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
 
 START = "start it with `sudo skerryd` (or `systemctl start skerryd`); another socket is named with --socket PATH"
-EXAMPLES = """examples:
-  skerry up --gateway https://gateway.example#mkey:...
-  skerry up --gateway http://192.0.2.1:8080 --key file:/root/key --hostname camera-1
-  skerry status
-  skerry ping camera-1
-  skerry why camera-1
-"""
 
 
-def parser() -> argparse.ArgumentParser:
-    """All commands; --json and --socket may stand before or after the command."""
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON for programs")
-    common.add_argument(
-        "--socket",
-        metavar="PATH",
-        default=argparse.SUPPRESS,
-        help=f"skerryd's local API (default: {default_socket(os.environ, os.geteuid())})",
-    )
-    style = functools.partial(argparse.RawDescriptionHelpFormatter, width=min(shutil.get_terminal_size().columns, WIDTH))
-    top = argparse.ArgumentParser(
-        "skerry", description="The Skerry node on this host.", epilog=EXAMPLES, formatter_class=style, parents=[common]
-    )
-    verbs = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-
-    def verb(name: str, text: str, example: str, function: object) -> argparse.ArgumentParser:
-        added = verbs.add_parser(
-            name,
-            help=text,
-            description=text[0].upper() + text[1:] + ".",
-            epilog=f"example:\n  {example}",
-            formatter_class=style,
-            parents=[common],
-        )
-        added.set_defaults(function=function)
-        return added
-
-    up = verb(
-        "up",
-        "join a network, or come back to it, and wait until connected",
-        "skerry up --gateway https://gateway.example --key file:/root/key",
-        commands.up,
-    )
-    up.add_argument("--gateway", metavar="URL", help="the gateway, best with its key: https://host#mkey:...")
-    up.add_argument("--key", metavar="KEY", help="pre-auth key; file:PATH or the variable SKERRY_KEY keep it off the process list")
-    up.add_argument("--hostname", metavar="NAME", help="this node's name in the network (default: the host's)")
-    up.add_argument("--timeout", metavar="SECONDS", type=float, help="give up waiting after this long; skerryd goes on trying")
-    verb("down", "disconnect, stay a member", "skerry down", commands.down)
-    verb("status", "show this node and its peers", "skerry status --json", commands.status)
-    ping = verb("ping", "ask a peer to answer, and say which way the answer took", "skerry ping -c 1 camera-1", commands.ping)
-    ping.add_argument("peer", metavar="NAME|IP")
-    ping.add_argument(
-        "-c", "--count", type=int, default=10, help="stop after this many answers, or as soon as the path is direct (default: 10)"
-    )
-    ping.add_argument(
-        "--until-direct", action=argparse.BooleanOptionalAction, default=True, help="stop at the first direct answer (default: yes)"
-    )
-    verb("netcheck", "measure the network this node is in", "skerry netcheck", commands.netcheck)
-    why = verb("why", "say why a peer is reached the way it is", "skerry why camera-1", commands.why)
-    why.add_argument("peer", metavar="NAME|IP")
-    verb("logout", "leave the network; this node's keys are thrown away", "skerry logout", commands.logout)
-    return top
-
-
-def main(argv: "list[str] | None" = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """The console script."""
-    arguments = parser().parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that has not every letter of a name gets the rest
+    words = sys.argv[1:] if argv is None else argv
+    if not words:
+        from .parser import parser
+
+        parser().print_help(sys.stderr)
+        return 2
+    arguments = quick.read(words) or _explained(words)
     arguments.json = getattr(arguments, "json", False)
     try:
         client = Client(getattr(arguments, "socket", None))
@@ -102,10 +51,17 @@ def main(argv: "list[str] | None" = None) -> int:
         return 130
 
 
-def _failed(sentence: str, code: int) -> int:
-    from .output import wrap
+def _explained(argv: list[str]) -> argparse.Namespace:
+    """What is not plain: argparse reads it, or says what is wrong with it and ends the program."""
+    from .parser import parser
 
-    print(wrap(f"skerry: {sentence}"), file=sys.stderr)
+    return parser().parse_args(argv)
+
+
+def _failed(sentence: str, code: int) -> int:
+    from .output import clean, wrap
+
+    print(wrap(f"skerry: {clean(sentence)}"), file=sys.stderr)
     return code
 
 

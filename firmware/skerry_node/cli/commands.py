@@ -1,19 +1,24 @@
 """The commands: each takes the client and its arguments, prints, and gives the exit status."""
 
-import argparse
+from __future__ import annotations
+
 import itertools
 import json
 import os
 import select
 import sys
 import time
-from typing import Any
 
 from skerry_core.errors import LocalError
 from skerry_node import node_toml
 
 from . import output
 from .client import Client, Failed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
 
 
 def _json(document: Any) -> int:
@@ -32,7 +37,7 @@ def up(client: Client, arguments: argparse.Namespace) -> int:
         if client.call("GET", "skerry/status")["state"] == "Running":
             return _connected(client, arguments, time.monotonic() - started)
         if first["auth_url"] and not changes.get("key"):
-            lines = itertools.chain([{"event": "auth-url", "url": first["auth_url"]}], lines)
+            lines = itertools.chain([{"event": "auth-url", "url": first["auth_url"], "code": first.get("auth_code", "")}], lines)
         return _follow(client, arguments, lines, started)
     except KeyboardInterrupt:
         _note(arguments, "skerryd goes on joining in the background: `skerry status` shows how far it is, `skerry down` stops it")
@@ -67,7 +72,7 @@ def _follow(client: Client, arguments: argparse.Namespace, lines: Any, started: 
 def _progress(event: dict[str, Any]) -> str:
     kind = event.get("event")
     if kind == "auth-url" and event["url"]:
-        return f"To admit this node, open:\n  {event['url']}"
+        return output.admit(event["url"], event.get("code", ""))
     if kind == "error":
         return str(event["error"])
     if kind == "state":
@@ -86,10 +91,7 @@ def _connected(client: Client, arguments: argparse.Namespace, seconds: float) ->
 
 def _note(arguments: argparse.Namespace, sentence: str) -> None:
     """Progress: on standard output for people, on standard error beside JSON."""
-    text = "\n".join(
-        output.wrap("".join(c if c.isprintable() else "?" for c in line), "  ") if not line.startswith("  ") else line
-        for line in sentence.split("\n")
-    )
+    text = "\n".join(output.wrap(output.clean(line)) if not line.startswith("  ") else output.clean(line) for line in sentence.split("\n"))
     print(text, file=sys.stderr if arguments.json else sys.stdout, flush=True)
 
 
@@ -104,7 +106,8 @@ def logout(client: Client, arguments: argparse.Namespace) -> int:
     result = client.call("POST", "skerry/logout", {})
     if arguments.json:
         return _json(result)
-    return _print("Left the network; this node's keys are gone")
+    told = f"; {output.clean(result['warning'])}" if result.get("warning") else ""
+    return _print(output.wrap(f"Left the network; this node's keys are gone{told}"))
 
 
 def status(client: Client, arguments: argparse.Namespace) -> int:

@@ -1,7 +1,10 @@
 """What people read: tables, amounts and times of a fixed width; no line wider than 100 columns."""
 
-import textwrap
-from typing import Any
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 WIDTH = 100
 UNITS = ("kB", "MB", "GB", "TB", "PB")
@@ -9,6 +12,8 @@ UNITS = ("kB", "MB", "GB", "TB", "PB")
 
 def wrap(text: str, indent: str = "  ") -> str:
     """Fold a sentence; words that are too long (links) stay whole."""
+    import textwrap
+
     return textwrap.fill(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
@@ -74,6 +79,11 @@ def status(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def admit(url: str, code: str) -> str:
+    """How a person lets this node in; the link has a line of its own, to be copied whole."""
+    return f"To admit this node, open:\n  {clean(url)}" + (f"\nGo on there only if the page shows this code: {clean(code)}" if code else "")
+
+
 def _first(document: dict[str, Any]) -> str:
     state, gateway = document["state"], document["gateway"].partition("#")[0]
     away = f"{gateway} does not answer; known peers are reached from the saved map"
@@ -86,7 +96,7 @@ def _first(document: dict[str, Any]) -> str:
     }
     sentence = sentences.get(state, f"{state}: {gateway}")
     if document["auth_url"]:
-        sentence += f"\nTo admit this node, open:\n  {document['auth_url']}"
+        sentence += f"\n{admit(document['auth_url'], document.get('auth_code', ''))}"
     elif document["error"] and not document["connected"]:
         sentence += f"\n{wrap(clean(document['error']))}"
     return sentence

@@ -16,6 +16,7 @@ import json
 import os
 
 from ..membership import REFUSED
+from ..signin import code_of
 from . import snapshot, tailscale
 from .http import Refusal, Request
 from .server import Feed, Later
@@ -115,7 +116,7 @@ class Api:
 
     def _watch(self, _request: Request) -> Feed:
         shown = self._shown()
-        feed = Feed(line({"event": "start", "state": shown["state"], "auth_url": shown["auth_url"], "error": shown["error"]}))
+        feed = Feed(line({"event": "start", **{name: shown[name] for name in ("state", "auth_url", "auth_code", "error")}}))
         self._ours.append(feed)
         return feed
 
@@ -244,7 +245,7 @@ def ours(event: "tuple[Any, ...]") -> "dict[str, Any] | None":
     if kind == "state":
         return {"event": "state", "state": event[1]}
     if kind == "auth-url":
-        return {"event": "auth-url", "url": event[1]}
+        return {"event": "auth-url", "url": event[1], "code": code_of(event[1])}
     if kind == "error":
         return {"event": "failed" if REFUSED in event[1] else "error", "error": event[1]}
     if kind == "map":

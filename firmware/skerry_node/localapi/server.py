@@ -1,10 +1,12 @@
 """The local API's socket: who may connect, how many, for how long; bytes in, `Request`s out, answers back.
 
 Reading is for whoever may open the socket: mode 0660, the group `skerry` if the host has one. Writing is for root
-and for the user skerryd runs as, told by the kernel (SO_PEERCRED) and not by the caller. An answer may be a
+and for the user skerryd runs as, told by the kernel (SO_PEERCRED) and not by the caller. Each other user has a share of
+the connections only, and the last of them are root's: nobody can keep the owner out. An answer may be a
 `Later` (ping, netcheck: filled in when the engine is done) or a `Feed` (lines until one side hangs up).
 """
 
+import errno
 import os
 import selectors
 import socket
@@ -23,8 +25,10 @@ if TYPE_CHECKING:
     Handler = Callable[[Request], Any]
 
 CONNECTIONS = 64
+SHARE, SPARED = 24, 16  # of one other user; for root and skerryd's own user alone
+PAUSE = 1_000  # ms without accepting when the system has no descriptor left
 REQUEST_WITHIN = 10_000  # ms
-BACKLOG = 1 << 20  # bytes that may wait for a reader
+BACKLOG = 1 << 20  # bytes that may wait for the reader of a feed; a whole answer waits until its time is up
 GROUP = "skerry"
 
 
@@ -74,6 +78,7 @@ class Connection:
     def __init__(self, server: "LocalServer", sock: socket.socket, now: int) -> None:
         self._server = server
         self.socket = sock
+        self.pid, self.uid, self.gid = credentials(sock)
         self.deadline: int | None = now + REQUEST_WITHIN
         self._parser: RequestParser | None = RequestParser()
         self._out = bytearray()
@@ -107,7 +112,7 @@ class Connection:
             if request is None:
                 return
             self._parser = None
-            request.pid, request.uid, request.gid = struct.unpack("=iii", self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+            request.pid, request.uid, request.gid = self.pid, self.uid, self.gid
             answer = self._server.handler(request)
         except Refusal as refusal:
             self.finish(response(refusal.status, {"error": str(refusal)}))
@@ -125,7 +130,7 @@ class Connection:
 
     def _answer(self, answer: "Any") -> None:
         if isinstance(answer, Later):
-            self.deadline = self._server.now + answer.within
+            self.deadline = self._server.clock() + answer.within
             answer.attach(self)
         elif isinstance(answer, Feed):
             answer.connection, self.feed, self.deadline = self, answer, None
@@ -146,7 +151,7 @@ class Connection:
         except OSError:
             self.close()
             return
-        if len(self._out) > BACKLOG or (self._ending and not self._out):
+        if not self._out if self._ending else len(self._out) > BACKLOG:
             self.close()
             return
         self._server.selector.modify(self.socket, selectors.EVENT_READ | (selectors.EVENT_WRITE if self._out else 0), self.ready)
@@ -154,7 +159,7 @@ class Connection:
     def finish(self, data: bytes) -> None:
         """Send the rest and close."""
         self._ending = True
-        self.deadline = self._server.now + REQUEST_WITHIN
+        self.deadline = self._server.clock() + REQUEST_WITHIN
         self.send(data)
 
     def expire(self) -> None:
@@ -177,12 +182,14 @@ class Connection:
 class LocalServer:
     """The listening socket at `path`. `handler(request)` gives a JSON-able answer, bytes (a whole response), Later or Feed."""
 
-    def __init__(self, selector: selectors.BaseSelector, path: str, handler: "Handler", now: int) -> None:
+    def __init__(self, selector: selectors.BaseSelector, path: str, handler: "Handler", clock: "Callable[[], int]") -> None:
+        """`clock()` gives the milliseconds of `handle_timer`: after an idle hour a caller's time begins when the call comes."""
         self.selector = selector
         self.path = os.path.abspath(path)
         self.handler = handler
-        self.now = now
+        self.clock = clock
         self.connections: set[Connection] = set()
+        self._paused: int | None = None  # when to accept again
         self._socket = listen(self.path)
         self._identity = os.stat(self.path).st_ino
         selector.register(self._socket, selectors.EVENT_READ, self._accept)
@@ -191,28 +198,49 @@ class LocalServer:
         for _ in range(16):
             try:
                 sock, _address = self._socket.accept()
-            except OSError:
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    self._pause()  # the caller stays in the queue: asking again at once would be a busy loop
                 return
             sock.setblocking(False)
-            if len(self.connections) >= CONNECTIONS:
+            if self._is_full(credentials(sock)[1]):
                 sock.close()
                 continue
-            self.connections.add(Connection(self, sock, self.now))
+            self.connections.add(Connection(self, sock, self.clock()))
+
+    def _is_full(self, uid: int) -> bool:
+        if uid in (0, os.geteuid()):
+            return len(self.connections) >= CONNECTIONS
+        theirs = sum(1 for connection in self.connections if connection.uid == uid)
+        return theirs >= SHARE or len(self.connections) >= CONNECTIONS - SPARED
+
+    def _pause(self) -> None:
+        self.selector.unregister(self._socket)
+        self._paused = self.clock() + PAUSE
+
+    def _resume(self) -> None:
+        self._paused = None
+        self.selector.register(self._socket, selectors.EVENT_READ, self._accept)
 
     def next_timer(self) -> "int | None":
         """When handle_timer has something to do."""
-        return min((c.deadline for c in self.connections if c.deadline is not None), default=None)
+        times = [self._paused, *(c.deadline for c in self.connections)]
+        return min((at for at in times if at is not None), default=None)
 
     def handle_timer(self, now: int) -> None:
         """Hang up on those who take too long."""
-        self.now = now
+        if self._paused is not None and now >= self._paused:
+            self._resume()
         for connection in list(self.connections):
             if connection.deadline is not None and now >= connection.deadline:
                 connection.expire()
 
     def close(self) -> None:
         """Stop listening and remove the socket, if it is still ours."""
-        self.selector.unregister(self._socket)
+        if self._paused is None:
+            self.selector.unregister(self._socket)
         self._socket.close()
         for connection in list(self.connections):
             connection.close()
@@ -221,6 +249,12 @@ class LocalServer:
                 os.unlink(self.path)
         except OSError:
             pass
+
+
+def credentials(sock: socket.socket) -> "tuple[int, int, int]":
+    """(pid, uid, gid) of who connected, from the kernel."""
+    pid, uid, gid = struct.unpack("=iII", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return pid, uid, gid
 
 
 def listen(path: str) -> socket.socket:
@@ -264,7 +298,7 @@ def _remove_stale(path: str) -> None:
             f"{path} exists and is no socket of skerryd ({error.strerror or error}): remove it, or choose another --socket PATH"
         ) from None
     else:
-        pid = struct.unpack("=iii", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+        pid = credentials(probe)[0]
         raise LocalError(f"another program (process {pid}) answers on {path}: stop it, or choose another place with --socket PATH")
     finally:
         probe.close()

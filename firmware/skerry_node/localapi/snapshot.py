@@ -1,7 +1,7 @@
 """The node as one JSON document, ours: what `skerry status --json` prints and what tailscale.py translates.
 
 ```
-version state wanted gateway connected from_saved_map auth_url error health[] tun port4 port6 network home_relay
+version state wanted gateway connected from_saved_map auth_url auth_code error health[] tun port4 port6 network home_relay
 self   {id stable_id key name dns_name hostname os user tags[] addresses[] allowed_ips[] online ... endpoints[] relay}
 peers  [the same, and path {kind "direct" | "relay" | "none", text, latency_ms}, rx_bytes tx_bytes last_handshake_ms active]
 users  {"<id>": {...}}
@@ -15,6 +15,7 @@ import time
 from skerry_core.errors import LocalError
 
 from .. import clock
+from ..signin import code_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def snapshot(node: "Node") -> "dict[str, Any]":
         "connected": gateway["connected"],
         "from_saved_map": engine["from_saved_map"],
         "auth_url": engine["auth_url"],
+        "auth_code": code_of(engine["auth_url"]) if engine["auth_url"] else "",
         "error": "" if gateway["connected"] else node.membership.last_error,
         "health": [*node.health(), *engine["health"]],
         "tun": node.path.name,

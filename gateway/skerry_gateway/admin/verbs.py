@@ -72,8 +72,8 @@ def users_remove(at: Coordinator, args: dict[str, Any], by: Caller, now: int) ->
     if nodes and not args["with_nodes"]:
         names = ", ".join(node.name for node in nodes[:5])
         raise AdminError(f"{user.name} has nodes ({names}): remove them first, or remove them together with --with-nodes")
-    for node in nodes:
-        at.remove_node(node.id, by.name, "nodes remove", now)
+    if nodes:
+        at.remove_nodes([node.id for node in nodes], by.name, "nodes remove", now)
     with at.store.write() as c:
         queries.delete_user(c, network.id, user.id)
         queries.record(c, network.id, at.wall(now), by.name, "users remove", {"user": user.name})
@@ -108,8 +108,9 @@ def nodes_approve(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -
 
 def nodes_rename(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -> dict[str, Any]:
     node, name = own_node(at, by, args["node"]), args["name"].strip().lower()
-    if not is_label(name) or name == "localhost":
-        raise AdminError(f'"{args["name"]}" is no DNS label: expected 1 to 63 letters, digits and hyphens, no hyphen at either end')
+    if not is_label(name) or name == "localhost" or name.isdigit():
+        wanted = "expected 1 to 63 letters, digits and hyphens, not digits alone, no hyphen at either end"
+        raise AdminError(f'"{args["name"]}" is no DNS label: {wanted}')
     if any(other.name == name and other.id != node.id for other in at.members.nodes.values()):
         raise AdminError(f"there is a node {name} already")
     return {"node": shown_node(at, at.change_node(node.id, by.name, "nodes rename", now, name=name, renamed=True), now)}
@@ -141,9 +142,11 @@ def keys_create(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -> 
     life = duration(args["expires"] or _KEY_LIFE)
     text = KEY_PREFIX + at.identity.token()
     flags = {"reusable": bool(args["reusable"]), "ephemeral": bool(args["ephemeral"])}
+    # where nodes wait for an administrator, a member's own key is not one
+    stored = {**flags, "approves": by.administers}
     times = {"created_ms": wall, "expires_ms": wall + life, "used_ms": None, "uses": 0, "revoked_ms": None}
     with at.store.write() as c:
-        key_id = queries.create_key(c, network_id=network.id, user_id=user.id, hash=queries.digest(text), tags=tags, **flags, **times)
+        key_id = queries.create_key(c, network_id=network.id, user_id=user.id, hash=queries.digest(text), tags=tags, **stored, **times)
         detail = {"key": key_id, "user": user.name, "tags": list(tags), **flags}
         queries.record(c, network.id, wall, by.name, "keys create", detail)
     return {"key": text, "id": key_id, "user": user.name, **flags, "tags": list(tags), "expires_ms": wall + life}
@@ -234,16 +237,16 @@ def find_user(at: Coordinator, name: str) -> User:
 
 
 def find_node(at: Coordinator, wanted: str | int) -> Node:
-    """By id, name or MagicDNS name."""
+    """By id, name or MagicDNS name. Digits are an id and nothing else: no node's name is all digits."""
     text = str(wanted).strip().lower().rstrip(".")
     name = text.removesuffix("." + at.members.network.suffix)
-    for node in at.members.nodes.values():
-        if name == node.name or (isinstance(wanted, int) and node.id == wanted):
-            return node
-    by_id = at.members.nodes.get(int(text)) if text.isascii() and text.isdigit() and len(text) < 16 else None
-    if by_id is None:
+    if text.isascii() and text.isdigit():
+        found = at.members.nodes.get(int(text[:16]))
+    else:
+        found = next((node for node in at.members.nodes.values() if node.name == name), None)
+    if found is None:
         raise AdminError(f'there is no node "{wanted}"; see: skerry-gateway nodes list')
-    return by_id
+    return found
 
 
 def own_node(at: Coordinator, by: Caller, wanted: str | int) -> Node:

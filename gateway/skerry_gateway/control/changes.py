@@ -134,11 +134,16 @@ class Changes:
 
     def remove_node(self, node_id: int, actor: str, verb: str, now: int) -> None:
         """The node, its key and its sessions with everybody are gone when this returns and the messages are read."""
-        network_id, node = self.members.network.id, self.members.nodes[node_id]
+        self.remove_nodes([node_id], actor, verb, now)
+
+    def remove_nodes(self, node_ids: list[int], actor: str, verb: str, now: int) -> None:
+        """All of them in one transaction and one change."""
+        network_id, wall = self.members.network.id, self.wall(now)
         with self.store.write() as c:
-            queries.delete_node(c, network_id, node_id)
-            queries.record(c, network_id, self.wall(now), actor, verb, {"node": node.name, "key": encode_key("nodekey", node.node_key)})
-        self.commit([], [node_id], now)
+            for node in (self.members.nodes[node_id] for node_id in node_ids):
+                queries.delete_node(c, network_id, node.id)
+                queries.record(c, network_id, wall, actor, verb, {"node": node.name, "key": encode_key("nodekey", node.node_key)})
+        self.commit([], node_ids, now)
 
     def commit(self, changed: Iterable[Node], removed: Iterable[int], now: int) -> None:
         """Rows of the store are new or gone: everything in memory follows, and everyone who sees it is told."""
@@ -191,7 +196,11 @@ class Changes:
         due = None if at is None else now + at - wall + _SURE
         if due is not None and (self._armed is None or due < self._armed):
             self._armed = due
-            self._timers.add(due, self._expire)
+            self._timers.add(due, self._expiry_due)
+
+    def _expiry_due(self, now: int) -> None:
+        if self._armed is not None and self._armed <= now:  # else an earlier or a later look has taken this one's place
+            self._expire(now)
 
     def _expire(self, now: int) -> None:
         """Keys have run out (or the clock was set): whoever is concerned loses or regains access."""

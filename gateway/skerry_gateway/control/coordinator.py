@@ -8,6 +8,7 @@ How a change of the network reaches everybody is in changes.py, registration in 
 POST /machine/map. `now` is monotonic milliseconds.
 """
 
+import contextlib
 import json
 import weakref
 from collections.abc import Callable
@@ -29,6 +30,9 @@ from .session import Request, Session
 KEEPALIVE_MS, KEEPALIVE_SPREAD_MS = 50_000, 9_000
 HANDSHAKE_MS = 10_000
 IDLE_MS = 15 * 60_000  # a connection without a map stream or waiting request may idle this long
+STRANGER_IDLE_MS = 60_000  # one of a machine that is no node
+MAX_OF_MACHINE, MAX_OF_STRANGERS = 8, 64  # connections of one machine; of machines that are no nodes, from one remote host
+RETRY_MS = 10_000  # what time brings is tried again after this when the database refused
 MAX_STALLED = 3  # keepalive periods in which a reader took nothing
 
 
@@ -53,6 +57,7 @@ class Coordinator(Enrolment):
         self.public_key: bytes = crypto.x25519_public(private_key)
         self.url = url.rstrip("/")
         self.sessions: dict[Session, None] = {}
+        self._alike: dict[Any, dict[Session, None]] = {}  # connections by machine, those of strangers by remote host
         self.trouble = ""  # the last fault of our own that a node had to be told of
 
     def status(self, now: int) -> dict[str, Any]:
@@ -85,13 +90,17 @@ class Coordinator(Enrolment):
     def handle_timer(self, now: int) -> None:
         self._last_now = max(self._last_now, now)
         for what, *arguments in self._timers.due(now):
-            what(*arguments, now)
+            try:
+                what(*arguments, now)
+            except DBAPIError as error:
+                self.trouble = f"the database refused: {error.orig}"
+                self._timers.add(now + RETRY_MS, what, *arguments)
         self.flush(now)
 
     def stop(self, now: int) -> None:
         """The gateway stops: streams end, and when nodes were seen last is stored."""
         wall = self.wall(now)
-        with self.store.write() as c:
+        with contextlib.suppress(DBAPIError), self.store.write() as c:  # a full disk must not hold up the stop
             for node_id in self.maps.streams:
                 queries.update_node(c, self.members.network.id, node_id, last_seen_ms=wall)
         for session in list(self.sessions):
@@ -102,6 +111,25 @@ class Coordinator(Enrolment):
 
     def responder(self) -> tuple[ControlResponder, bytes]:
         return ControlResponder(self._crypto, self._private), self._random(32)
+
+    def arrived(self, session: Session, now: int) -> None:
+        """The handshake is done: one machine, and the strangers of one host, have a bounded number of connections; the oldest go."""
+        self._leave_group(session)
+        stranger = session.machine_key not in self.members.by_machine
+        session.group = session.host if stranger else session.machine_key
+        alike = self._alike.setdefault(session.group, {})
+        alike[session] = None
+        if len(alike) > (MAX_OF_STRANGERS if stranger else MAX_OF_MACHINE):
+            # whoever became a node meanwhile is no stranger any more
+            oldest = next((s for s in alike if not stranger or s.machine_key not in self.members.by_machine), None)
+            if oldest is not None:
+                oldest.end("too many connections", now)
+                self._ready[oldest] = None
+
+    def _leave_group(self, session: Session) -> None:
+        alike = self._alike.get(session.group)
+        if alike is not None and alike.pop(session, True) is None and not alike:
+            del self._alike[session.group]
 
     def asked(self, session: Session, request: Request, now: int) -> None:
         """A whole request has arrived."""
@@ -139,6 +167,7 @@ class Coordinator(Enrolment):
     def over(self, session: Session, now: int) -> None:
         """A connection is gone."""
         self.sessions.pop(session, None)
+        self._leave_group(session)
         self.sign_ins.leave(session)
         if session.poll is not None:
             self._stream_ended(session.poll, now)
@@ -151,17 +180,20 @@ class Coordinator(Enrolment):
         if node is None or hostinfo.key(body.get("NodeKey"), "nodekey") != node.node_key:
             session.respond(stream, 404, b"node not found", kind="text/plain")
             return
+        if session.group != session.machine_key:
+            self.arrived(session, now)  # it became a node on this connection
         live, compress = self.live[node.id], body.get("Compress") == "zstd"
         live.update(body, fallback=body.get("Stream") is True)
-        version = body.get("Version")
         info = body.get("Hostinfo")
         if isinstance(info, dict) and info and body.get("Stream") is not True:
-            self._introduce(node, info, version if isinstance(version, int) and 0 < version < 1 << 16 else node.version, now)
+            self._introduce(node, info, hostinfo.integer(body.get("Version"), 1, 65535) or node.version, now)
         self.maps.touch(node.id)
         if body.get("Stream") is True:
             self._begin(MapStream(node.id, session, stream, compress), live, now)
         elif body.get("OmitPeers") is True:
             session.respond(stream, 200, b"")
+        elif not session.room:
+            session.respond(stream, 429, b"read the answers before this one first", kind="text/plain")
         else:
             session.respond(stream, 200, self.maps.one_shot(node.id, session, compress, self.wall(now)))
 
@@ -210,20 +242,21 @@ class Coordinator(Enrolment):
         if live is None or node is None or live.offline_at is None or live.offline_at > now:
             return
         live.online, live.offline_at = False, None
-        with self.store.write() as c:
-            queries.update_node(c, node.network_id, node_id, last_seen_ms=live.seen_ms)
         self.maps.touch(node_id)
         self.maps.carry()
         if node.ephemeral:
             self._timers.add(now + EPHEMERAL_MS, self._drop_ephemeral, node_id)
+        with self.store.write() as c:  # last: peers are told even when the database refuses
+            queries.update_node(c, node.network_id, node_id, last_seen_ms=live.seen_ms)
 
     def _check_session(self, reference: "weakref.ref[Session]", now: int) -> None:
         session = reference()
         if session is None or session not in self.sessions:
             return
         busy = session.poll is not None or self.sign_ins.waits(session)
-        if session.machine_key and (busy or now - session.used_at < IDLE_MS):
-            self._timers.add(now + IDLE_MS, self._check_session, reference)
+        patience = IDLE_MS if session.machine_key in self.members.by_machine else STRANGER_IDLE_MS
+        if session.machine_key and (busy or now - session.used_at < patience):
+            self._timers.add(now + patience, self._check_session, reference)
             return
         session.end("idle" if session.machine_key else "no handshake within 10 seconds", now)
         self._ready[session] = None

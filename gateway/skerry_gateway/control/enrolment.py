@@ -5,6 +5,7 @@ The rules are registration.py's; here they meet the connection that asks, the pe
 
 from typing import Any
 
+from skerry_core.errors import LocalError
 from skerry_core.tailcfg.keys import encode_key
 from skerry_gateway.store import Node, queries
 
@@ -77,7 +78,7 @@ class Enrolment(Changes):
     def _register(self, session: Session, stream: int, body: dict[str, Any], now: int) -> None:
         try:
             answer = self._registered(session, stream, body, now)
-        except AdminError as error:
+        except LocalError as error:  # refused, or no address is free
             answer = {"Error": str(error)}
         if answer is not None:
             session.respond(stream, 200, wire.dumps(answer))
@@ -139,8 +140,7 @@ class Enrolment(Changes):
         wall = self.wall(now)
         item = self.sign_ins.of(claim, wall)
         if item is None:
-            remote = str(session.remote[0] if isinstance(session.remote, tuple) else session.remote)
-            item = SignIn(self.identity.token(), claim, wall + registration.SIGN_IN_MS, remote)
+            item = SignIn(self.identity.token(), claim, wall + registration.SIGN_IN_MS, session.host)
             for gone in self.sign_ins.add(item):
                 self._answer_waiters(gone, {"Error": "another sign-in took the place of this one"})
             self._timers.add(now + registration.SIGN_IN_MS + _SURE, self._sweep_sign_ins)

@@ -25,6 +25,8 @@ ZERO_KEY = bytes(32)
 def label(text: str) -> str:
     """A DNS label (RFC 1035: letters, digits, hyphens inside, at most 63) that looks most like the text."""
     cleaned = _NOT_LABEL.sub("-", text.lower().partition(".")[0])[:80].strip("-")[:63].strip("-")
+    if cleaned.isdigit():  # would be taken for a node's id, and for an address by resolvers
+        return f"node-{cleaned}"[:63]
     return cleaned if cleaned and cleaned != "localhost" else "node"
 
 
@@ -49,6 +51,11 @@ def derived(name: str, wanted: str) -> bool:
     base, dash, number = name.rpartition("-")
     shortened = len(wanted) > 55 and len(base) > 50 and wanted.startswith(base)
     return name == wanted or bool(dash and number.isdigit() and (base == wanted or shortened))
+
+
+def integer(value: Any, least: int, most: int) -> int | None:
+    """A whole number in the range, else None. Python takes JSON's true for 1; passed on as `true` it would void other nodes' maps."""
+    return value if type(value) is int and least <= value <= most else None
 
 
 def text(value: Any, limit: int) -> str:
@@ -105,8 +112,8 @@ def _list(value: Any, limit: int) -> list[Any]:
 def _services(value: Any) -> list[dict[str, Any]]:
     found = []
     for item in _list(value, MAX_SERVICES):
-        proto, port = (item.get("Proto"), item.get("Port")) if isinstance(item, dict) else (None, None)
-        if isinstance(proto, str) and isinstance(port, int) and 0 < port < 65536:
+        proto, port = (item.get("Proto"), integer(item.get("Port"), 1, 65535)) if isinstance(item, dict) else (None, None)
+        if isinstance(proto, str) and port is not None:
             found.append({"Proto": text(proto, 32), "Port": port, "Description": text(item.get("Description"), 64)})
     return found
 
@@ -155,8 +162,14 @@ class Live:
         self.hostinfo = shown_hostinfo(info)
         net = info.get("NetInfo")
         if isinstance(net, dict):
-            region = net.get("PreferredDERP", 0)
-            self.home_region = region if isinstance(region, int) and 0 <= region < 1 << 16 else 0
+            self.home_region = integer(net.get("PreferredDERP"), 0, 65535) or 0
+
+
+def kept(info: dict[str, Any]) -> dict[str, Any]:
+    """A Hostinfo cut down to what is ever read of it, for one that waits in memory."""
+    net = info.get("NetInfo")
+    region = integer(net.get("PreferredDERP"), 0, 65535) if isinstance(net, dict) else None
+    return {**shown_hostinfo(info), **({} if region is None else {"NetInfo": {"PreferredDERP": region}})} if info else {}
 
 
 def shown_hostinfo(info: dict[str, Any]) -> dict[str, Any]:

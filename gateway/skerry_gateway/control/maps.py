@@ -130,6 +130,7 @@ class Maps:
         if self.streams.get(stream.node_id) is not stream:
             return False
         del self.streams[stream.node_id]
+        self._goodbyes.pop(stream.node_id, None)
         if stream.session.poll is stream:
             stream.session.poll = None
         self._waiting.pop(stream.node_id, None)

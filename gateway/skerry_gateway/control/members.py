@@ -6,8 +6,9 @@ process writes a state directory, so this cannot fall behind. A node takes part 
 
 from collections.abc import Iterable
 
+from skerry_core.errors import LocalError
 from skerry_gateway import policy
-from skerry_gateway.store import Network, Node, Store, User, queries
+from skerry_gateway.store import Network, Node, PolicyVersion, Store, User, queries
 
 
 class Members:
@@ -22,7 +23,7 @@ class Members:
         self.nodes: dict[int, Node] = {node.id: node for node in nodes}
         self.by_machine: dict[bytes, int] = {node.machine_key: node.id for node in nodes}
         self.by_key: dict[bytes, int] = {node.node_key: node.id for node in nodes}
-        self.policy = policy.parse(stored.text if stored else policy.DEFAULT)
+        self.policy = _stored_policy(stored)
         self.compiled = self._compile(wall_ms)
 
     def of_machine(self, machine_key: bytes) -> Node | None:
@@ -63,6 +64,16 @@ class Members:
 
     def _part(self, wall_ms: int) -> Iterable[Node]:
         return [node for node in self.nodes.values() if node.approved and not node.expired(wall_ms)]
+
+
+def _stored_policy(stored: PolicyVersion | None) -> policy.Policy:
+    """The policy in force. One this version cannot read stops the start: to go on without it would open or close the network."""
+    try:
+        return policy.parse(stored.text if stored else policy.DEFAULT)
+    except policy.PolicyError as error:
+        version = stored.version if stored else 0
+        advice = "Go back to the skerry-gateway that stored it"
+        raise LocalError(f"policy version {version} in the database cannot be used: {error}. {advice}") from None
 
 
 def _network(store: Store, wall_ms: int, suffix: str) -> Network:

@@ -72,15 +72,15 @@ class SignIn:
 def parse_claim(session: Session, body: dict[str, Any]) -> Claim:
     """AdminError when the body lacks what is needed."""
     node_key = hostinfo.key(body.get("NodeKey"), "nodekey")
-    version = body.get("Version")
-    version = version if isinstance(version, int) and 0 < version < 1 << 16 else session.version
+    version = hostinfo.integer(body.get("Version"), 1, 65535) or session.version
     info = body.get("Hostinfo")
     info = info if isinstance(info, dict) else {}
     if node_key == ZERO_KEY:
         raise AdminError("the request has no node key")
     if version < MIN_VERSION:
         raise AdminError(f"this client speaks version {version} of the protocol, this gateway needs {MIN_VERSION} or newer: update it")
-    return Claim(session.machine_key, node_key, version, info, body.get("Ephemeral") is True, hostinfo.tags(info.get("RequestTags")))
+    asked = hostinfo.tags(info.get("RequestTags"))
+    return Claim(session.machine_key, node_key, version, hostinfo.kept(info), body.get("Ephemeral") is True, asked)
 
 
 def expiry(body: dict[str, Any], wall_ms: int) -> bool:
@@ -176,7 +176,7 @@ def by_person(members: Members, user: User, claim: Claim, wall_ms: int) -> Admis
 
 
 def by_key(members: Members, key: PreAuthKey, claim: Claim, wall_ms: int) -> Admission:
-    """A pre-auth key. AdminError when the machine asks for tags beyond it."""
+    """A pre-auth key. AdminError when the machine asks for tags beyond it. A member's own key does not replace an approval."""
     user = members.users[key.user_id]
     if key.tags and not set(claim.tags) <= set(key.tags):
         beyond = ", ".join(sorted(set(claim.tags) - set(key.tags)))
@@ -186,7 +186,8 @@ def by_key(members: Members, key: PreAuthKey, claim: Claim, wall_ms: int) -> Adm
     tags = key.tags or claim.tags
     life = members.network.key_expiry_ms
     expires = None if tags or life is None else wall_ms + life
-    return Admission(None if tags else user.id, tags, True, expires, key.ephemeral or claim.ephemeral, key.id)
+    approved = key.approves or not members.network.approval
+    return Admission(None if tags else user.id, tags, approved, expires, key.ephemeral or claim.ephemeral, key.id)
 
 
 def _check_tags(members: Members, user: User, tags: tuple[str, ...]) -> None:

@@ -61,6 +61,7 @@ class Server(Protocol):
     """What a session needs of the coordinator."""
 
     def responder(self) -> tuple[ControlResponder, bytes]: ...
+    def arrived(self, session: "Session", now: int) -> None: ...
     def asked(self, session: "Session", request: Request, now: int) -> None: ...
     def stream_over(self, session: "Session", stream: int, now: int) -> None: ...
     def drained(self, session: "Session") -> None: ...
@@ -77,6 +78,7 @@ class Session:
         self.version = 0
         self.used_at = now
         self.poll: Any = None  # the coordinator's: this connection's map stream
+        self.group: Any = None  # the coordinator's: whose connections this one counts among
         self._server = server
         self._input = b""
         self._output = bytearray()  # sealed, or before the handshake plain
@@ -88,6 +90,11 @@ class Session:
         self._events = Pace(_EVENTS_PER_SECOND, _EVENT_BURST, now)
         self._pace = Pace(_REQUESTS_PER_SECOND, _REQUEST_BURST, now)
         self._gone = False
+
+    @property
+    def host(self) -> str:
+        """The remote's address without its port."""
+        return str(self.remote[0] if isinstance(self.remote, tuple) else self.remote)
 
     @property
     def wants_write(self) -> bool:
@@ -196,6 +203,7 @@ class Session:
         self._h2.local_settings = h2.settings.Settings(client=False, initial_values=limits)
         self._h2.initiate_connection()
         self._collect()
+        self._server.arrived(self, now)
 
     def _event(self, event: h2.events.Event, now: int) -> None:
         if not isinstance(event, _FREE_EVENTS) and not self._events.take(now):
@@ -227,6 +235,8 @@ class Session:
         self.respond(stream, status, sentence.encode(), kind="text/plain; charset=utf-8")
 
     def _on_end(self, event: Any, now: int) -> None:
+        if self.unread > MAX_UNREAD:
+            raise PeerError(f"asks on while {self.unread} bytes of answers are not read")
         request = self._requests.pop(event.stream_id, None)
         if request is not None:
             self._server.asked(self, request, now)

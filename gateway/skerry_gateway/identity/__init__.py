@@ -3,7 +3,7 @@
 Tokens are 256 random bits in URL-safe base64; the store has their SHA-256 only, so looking one up by its hash tells a timing attacker
 nothing about another. A session ends 30 minutes after its last use and 12 hours after it began, whatever the browser says.
 
-Does not know cookies, requests or pages (skerry_gateway.console) nor roles' rights (skerry_gateway.admin).
+Does not know cookies, requests or pages (skerry_gateway.web) nor roles' rights (skerry_gateway.admin).
 """
 
 import base64
@@ -82,7 +82,8 @@ class Identity:
         if row is None or user is None or not hmac.compare_digest(row["hash"], hashed):
             return None
         idle = wall_ms - row["used_ms"]
-        if idle >= IDLE_MS or wall_ms - row["created_ms"] >= ABSOLUTE_MS:
+        # a clock that was set back must not lengthen a session
+        if idle < -_TOUCH_MS or idle >= IDLE_MS or wall_ms - row["created_ms"] >= ABSOLUTE_MS:
             self.sign_out(token)
             return None
         if idle >= _TOUCH_MS:

@@ -18,6 +18,7 @@ from skerry_gateway.relay.session import Session
 
 DISCO_MAGIC = b"TS\xf0\x9f\x92\xac"
 DISCO_HEADER = 6 + 32 + 24
+MAX_OF_KEY = 4  # connections of one node key: a node, its half-open connection of before, a copied card
 
 
 class Relay:
@@ -89,6 +90,9 @@ class Relay:
         self.counters["accepted"] += 1
         self.counters["duplicates"] += session.key in self.clients
         self.clients.add(session)
+        for other in self.clients.connections(session.key)[:-MAX_OF_KEY]:
+            other.end("too many connections of one key", now)
+            self._ready[other] = None
         session.out.put_control(derp.server_info(self.crypto, self.private, session.key, self._random(24)))
         session.schedule_keepalive(now)  # later than the deadline it waits for in the heap, which therefore need not change
 

@@ -18,7 +18,7 @@ from typing import Any
 from skerry_core.errors import LocalError
 
 log = logging.getLogger(__name__)
-LIMIT = 1024 * 1024
+LIMIT = 8 * 1024 * 1024  # a policy of the largest size, escaped as JSON
 Call = Callable[[str, dict[str, Any]], Any]
 
 

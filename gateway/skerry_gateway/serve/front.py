@@ -77,7 +77,7 @@ class Connection(asyncio.Protocol):
         if not self._counted:
             return
         self._settle()
-        self._front.limits.leave()
+        self._front.limits.leave(self._address)
         if self._above is not None:
             self._above.connection_lost(exc)
 

@@ -1,7 +1,7 @@
-"""How many connections there may be: in all, and per source while they have not yet said what they want.
+"""How many connections there may be: in all, per source, and per source while they have not yet said what they want.
 
-A source is an IPv4 address or an IPv6 /64. The limit per source holds only before a connection is handed on, because behind one carrier's
-NAT there may be hundreds of honest nodes; what they may do afterwards is the servers' affair.
+A source is an IPv4 address or an IPv6 /64. It may have few connections before they are handed on; afterwards half of all, because behind
+one carrier's NAT there may be hundreds of honest nodes, and yet one source must leave room for others.
 """
 
 from __future__ import annotations
@@ -21,26 +21,34 @@ class Limits:
         self.connections = 0
         self.refused = 0
         self._waiting: Counter[str] = Counter()
+        self._sources: Counter[str] = Counter()
 
     def arrive(self, address: str) -> bool:
         """A new connection; False: close it at once (it is not counted)."""
         source = source_of(address)
-        if self.connections >= self.total or self._waiting[source] >= self.waiting_per_source:
+        full = self.connections >= self.total or self._sources[source] >= max(1, self.total // 2)
+        if full or self._waiting[source] >= self.waiting_per_source:
             self.refused += 1
             return False
         self.connections += 1
         self._waiting[source] += 1
+        self._sources[source] += 1
         return True
 
     def settle(self, address: str) -> None:
         """The connection has been handed on, or is gone before it was."""
-        source = source_of(address)
-        self._waiting[source] -= 1
-        if self._waiting[source] <= 0:
-            del self._waiting[source]
+        _less(self._waiting, source_of(address))
 
-    def leave(self) -> None:
+    def leave(self, address: str) -> None:
+        """A counted connection is gone."""
         self.connections -= 1
+        _less(self._sources, source_of(address))
+
+
+def _less(counter: Counter[str], source: str) -> None:
+    counter[source] -= 1
+    if counter[source] <= 0:
+        del counter[source]
 
 
 def source_of(address: str) -> str:

@@ -6,7 +6,6 @@ gateway's name, else the SHA-256 they are to accept.
 
 from __future__ import annotations
 
-import os
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +52,7 @@ def own(state: Path, url: Url, pinned: bool = True) -> Identity:
     pem = _read(path)
     if pem is None or not certificate.names_in(pem, url.host):
         names = list(dict.fromkeys([url.host, "localhost", "127.0.0.1", "::1"]))
-        write_private(path, certificate.make(names, os.urandom))
+        write_private(path, certificate.make(names))
         pem = path.read_text()
     context = _context()
     context.load_cert_chain(path)

@@ -62,7 +62,7 @@ class Service:
             while sessions := self.server.ready():
                 for session in sessions:
                     if link := self._links.get(session):
-                        link.flush()
+                        link.safe_flush()
         finally:
             self._turning = False
         self._arm()
@@ -93,7 +93,10 @@ class Service:
         self._timer = None
         # the loop may call a little early (its clock has a resolution), the server must then still see its own time as come
         due = self.server.next_timer()
-        self.server.handle_timer(max(self.now(), due or 0))
+        try:
+            self.server.handle_timer(max(self.now(), due or 0))
+        except Exception:
+            log.exception("%s: a timer failed", self.name)
         self.turn()
 
 
@@ -121,6 +124,14 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.service.gone(self)
+
+    def safe_flush(self) -> None:
+        """A fault that one connection brings about ends that one and keeps nothing from the others."""
+        try:
+            self.flush()
+        except Exception:
+            log.exception("%s: writing to %s failed", self.service.name, self.session_remote())
+            self.transport.abort()
 
     def flush(self) -> None:
         reason = self.session.closed

@@ -28,6 +28,8 @@ def _open(host: str, port: int, kind: socket.SocketKind, flag: str) -> list[sock
             sock = undo.enter_context(socket.socket(family, kind))
             try:
                 _bind(sock, address, actual)
+            except OverflowError:
+                raise LocalError(f"{flag} {host}:{port}: there is no port {actual}; choose one below 65535") from None
             except OSError as error:
                 if not host and family == socket.AF_INET6 and error.errno in {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}:
                     sock.close()

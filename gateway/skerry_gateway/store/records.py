@@ -39,6 +39,7 @@ class PreAuthKey:
     tags: tuple[str, ...]
     reusable: bool
     ephemeral: bool
+    approves: bool  # nodes that join with it need no approval: an administrator made it
     created_ms: int
     expires_ms: int | None
     used_ms: int | None

@@ -82,6 +82,7 @@ keys = Table(
     Column("used_ms", BigInteger),
     Column("uses", Integer, nullable=False),
     Column("revoked_ms", BigInteger),
+    Column("approves", Boolean, nullable=False),
 )  # fmt: skip
 
 nodes = Table(

@@ -39,12 +39,24 @@ class StateDir:
             if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):
                 raise PermissionError(13, "Permission denied")
             if self.path.stat().st_mode & 0o077:
-                self.path.chmod(0o700)
+                self._close_to_others()
         except OSError as error:
             raise LocalError(
                 f"cannot use the state directory {self.path}: {error.strerror}. Name a writable one with --state DIR, or run as its owner"
             ) from None
         return self
+
+    @property
+    def used(self) -> bool:
+        """Whether a gateway has been here."""
+        return (self.path / "gateway.db").exists()
+
+    def _close_to_others(self) -> None:
+        """Only a directory of ours: --state /tmp or --state ~ must not take it away from everybody else."""
+        if not self.used and any(self.path.iterdir()):
+            advice = "name a directory for the gateway alone with --state DIR"
+            raise LocalError(f"{self.path} holds other things and others can read it: {advice}")
+        self.path.chmod(0o700)
 
     @contextmanager
     def lock(self, wait_s: float = 3.0) -> Iterator[None]:

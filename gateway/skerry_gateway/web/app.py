@@ -64,6 +64,8 @@ def make_app(context: Context) -> web.Application:
     app[CONTEXT] = context
     for route in ROUTES:
         app.router.add_route(route.method, route.path, _for(route))
+        if route.method == "GET" and route.who == "open":
+            app.router.add_route("HEAD", route.path, _for(route))
     context.open_paths = frozenset(route.path for route in ROUTES if route.who == "open")
     return app
 

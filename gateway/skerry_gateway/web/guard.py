@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from sqlalchemy.exc import DBAPIError
 
 from skerry_core.errors import LocalError
 from skerry_gateway.web.context import CONTEXT, USER, Context, route_of
@@ -50,6 +51,9 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
             response = await _admit(context, request, handler)
     except Denied as denied:
         response = context.refusal(request, denied.status, denied.text)
+    except DBAPIError as error:
+        log.error("%s %s: the database refused: %s", request.method, route_of(request), error.orig)
+        response = context.refusal(request, 503, "The gateway cannot store this now; its disk may be full or read-only.")
     except LocalError as error:
         response = context.refusal(request, 400, str(error))
     except TimeoutError:

@@ -1,0 +1,87 @@
+"""The command line of `skerry` in full, with help and errors, by argparse. quick.py reads the usual ones without loading it."""
+
+import argparse
+import functools
+import os
+import shutil
+
+from skerry_node.membership import VERSION
+from skerry_node.options import default_socket
+
+from . import commands
+from .output import WIDTH
+
+EXAMPLES = """examples:
+  skerry up --gateway https://gateway.example#mkey:...
+  skerry up --gateway http://192.0.2.1:8080 --key file:/root/key --hostname camera-1
+  skerry status
+  skerry ping camera-1
+  skerry why camera-1
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands; --json and --socket may stand before or after the command."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON for programs")
+    common.add_argument(
+        "--socket",
+        metavar="PATH",
+        default=argparse.SUPPRESS,
+        help=f"skerryd's local API (default: {default_socket(os.environ, os.geteuid())})",
+    )
+    style = functools.partial(argparse.RawDescriptionHelpFormatter, width=min(shutil.get_terminal_size().columns, WIDTH))
+    top = argparse.ArgumentParser(
+        "skerry", description="The Skerry node on this host.", epilog=EXAMPLES, formatter_class=style, parents=[common]
+    )
+    top.add_argument("--version", action="version", version=f"skerry {VERSION}")
+    verbs = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def verb(name: str, text: str, example: str, function: object) -> argparse.ArgumentParser:
+        added = verbs.add_parser(
+            name,
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            epilog=f"example:\n  {example}",
+            formatter_class=style,
+            parents=[common],
+        )
+        added.set_defaults(function=function)
+        return added
+
+    up = verb(
+        "up",
+        "join a network, or come back to it, and wait until connected",
+        "skerry up --gateway https://gateway.example --key file:/root/key",
+        commands.up,
+    )
+    up.add_argument("--gateway", metavar="URL", help="the gateway, best with its key: https://host#mkey:...")
+    up.add_argument("--key", metavar="KEY", help="pre-auth key; file:PATH or the variable SKERRY_KEY keep it off the process list")
+    up.add_argument("--hostname", metavar="NAME", help="this node's name in the network (default: the host's)")
+    up.add_argument("--timeout", metavar="SECONDS", type=seconds, help="give up waiting after this long; skerryd goes on trying")
+    verb("down", "disconnect, stay a member", "skerry down", commands.down)
+    verb("status", "show this node and its peers", "skerry status --json", commands.status)
+    ping = verb("ping", "ask a peer to answer, and say which way the answer took", "skerry ping -c 1 camera-1", commands.ping)
+    ping.add_argument("peer", metavar="NAME|IP")
+    ping.add_argument(
+        "-c", "--count", type=int, default=10, help="stop after this many answers, or as soon as the path is direct (default: 10)"
+    )
+    ping.add_argument(
+        "--until-direct", action=argparse.BooleanOptionalAction, default=True, help="stop at the first direct answer (default: yes)"
+    )
+    verb("netcheck", "measure the network this node is in", "skerry netcheck", commands.netcheck)
+    why = verb("why", "say why a peer is reached the way it is", "skerry why camera-1", commands.why)
+    why.add_argument("peer", metavar="NAME|IP")
+    verb("logout", "leave the network; this node's keys are thrown away", "skerry logout", commands.logout)
+    return top
+
+
+def seconds(text: str) -> float:
+    """A time to wait, for argparse."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 86_400_000:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number of seconds above 0")
+    return value
