@@ -3,7 +3,7 @@
  * Each gets the headers of the whole with: IPv4 total length, identification counted up, header checksum; IPv6 payload length; TCP sequence
  * number moved on, FIN and PSH on the last alone, CWR on the first alone (RFC 3168, 6.1.2); UDP length; transport checksum made anew. A packet that is not
  * to be cut passes as it is, its checksum completed. The header from the kernel is not trusted: a type unlike the packet, a size of 0, a
- * place behind the end, fragments, IPv6 extension headers: refused. */
+ * place behind the end, fragments, IPv6 extension headers, more than 8192 segments: refused. */
 #include "segments.h"
 
 #include <string.h>
@@ -11,6 +11,7 @@
 #include "checksum.h"
 #include "packet.h"
 
+enum { SEGMENTS_LIMIT = 8192 }; /* Linux sends no TCP segments of less than 8 bytes */
 enum { FIN = 1, PSH = 8, CWR = 0x80 };
 
 static uint32_t be16(const uint8_t *p)
@@ -71,7 +72,7 @@ int segments_open(struct segments *s, const struct vnet_header *v, uint8_t *pack
     if (v->gso_type == VNET_NONE)
         return len && len <= 65535 && complete(v, packet, len);
     s->size = v->gso_size;
-    if (!s->size || !find_headers(s) || !type_fits(s, v->gso_type & ~VNET_ECN))
+    if (!s->size || !find_headers(s) || !type_fits(s, v->gso_type & ~VNET_ECN) || (len - s->header) / s->size > SEGMENTS_LIMIT)
         return 0;
     s->at = s->header;
     return 1;

@@ -38,6 +38,11 @@ def calls() -> tuple[int, int]:
     return int(fields["syscr"]), int(fields["syscw"])
 
 
+def resident() -> int:
+    """Bytes of this process in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def datagrams(hosts: dict[str, Host], family: int, together: int) -> int:
     """Send 400 datagrams of 1000 bytes from a to b, `together` in one call (UDP_SEGMENT in the sender); how many came, each right."""
     kind = socket.AF_INET6 if family == 6 else socket.AF_INET
@@ -94,9 +99,18 @@ def main() -> int:
                 host.ip("link", "set", "wan", "mtu", "1290")  # less than a sealed packet: runs are refused, datagrams fragmented
             steps["small mtu"] = step(hosts, ends, opened)
         counters = {name: end.counters() for name, end in ends.items()}
+        for host, end in zip(hosts.values(), ends.values(), strict=True):
+            host.ip("link", "set", "wan", "mtu", "1500")
+            end.set_features(opened)
+        transfer(8 * SIZE)
+        loaded = resident()
+        deadline = time.monotonic() + 3  # the buffers are given back after a second without packets
+        while resident() >= loaded and time.monotonic() < deadline:
+            time.sleep(0.1)
+        rested = resident()
         for end in ends.values():
             end.close()
-        print(json.dumps({"steps": steps, "counters": counters, "kernel": os.uname().release}))
+        print(json.dumps({"steps": steps, "counters": counters, "resident": [loaded, rested], "kernel": os.uname().release}))
     return 0
 
 

@@ -59,6 +59,8 @@ def test_every_step_on_and_off():
     everything = steps[",".join(EVERYTHING)]
     assert all(everything["features"]["a"][name] for name in ("vnet_hdr", "tso", "merge_tcp", "merge_udp", "udp_gro")), everything
     assert everything["features"]["a"]["udp_segment"] and steps["small mtu"]["features"]["a"]["udp_segment"]
+    loaded, rested = result["resident"]
+    assert rested < loaded
     assert everything["reads"] < PACKETS / 2 and everything["writes"] < PACKETS / 2
     assert steps["tso"]["reads"] < everything["reads"] + PACKETS and steps["tso"]["writes"] >= PACKETS
     assert steps["merge_tcp"]["reads"] >= PACKETS
