@@ -33,7 +33,7 @@ STAGES = {
     "shim": ([[*NETLAB, *PYTEST, "tests/shim"]], 240),
     "node": ([[*NETLAB, *PYTEST, "tests/node", "tests/board"]], 240),
     "gateway": ([[*PYTEST, "tests/gateway"]], 240),
-    "sim": ([[*PYTEST, "tests/sim"]], 420),
+    "sim": ([[*PYTEST, "tests/sim"]], 600),
     "interop": (
         [
             [*NETLAB, *PYTEST, "tests/interop", "--ignore=tests/interop/test_recovery.py", "--ignore=tests/interop/test_rekeys.py"],

@@ -118,18 +118,21 @@ class Membership:
             if event[1] in ("Running", "NeedsMachineAuth"):
                 self.last_error = ""
                 if "key" in self.prefs.values:
-                    self.prefs.used_key()
-                    self.node.save()
+                    self._forget_key()
         elif kind == "auth-url" and event[1]:
             code = code_of(event[1])
             self._log.say(f"to admit this node, open {event[1]}" + (f" (the page must show the code {code})" if code else ""))
         elif kind == "error":
             self.last_error = event[1]
             if REFUSED in event[1] and "key" in self.prefs.values:
-                self.prefs.used_key()  # the engine goes on with it; after a restart nobody does
-                self.node.save()
+                self._forget_key()  # the engine goes on with it; after a restart nobody does
         elif kind == "path" and self._log.verbose:
             self._log.debug(f"path to {event[1].hex()[:8]}: {event[2]} ({event[3]})")
+
+    def _forget_key(self) -> None:
+        self.prefs.used_key()
+        if self.node.save():
+            self.node.save()  # the last good copy, beside the state, must not hold it either
 
     def _then_save(self, name: str, arguments: "dict[str, Any]", answer: "Answer") -> None:
         def done(result: "dict[str, Any]") -> None:

@@ -4,6 +4,7 @@ Both daemons in the same lab, behind NATs of the same kind, towards the same off
 """
 
 import subprocess
+import time
 from collections.abc import Callable
 
 from tests.bench import Measured
@@ -12,6 +13,7 @@ from tests.netlab.lab import lab_with_logs
 from tests.netlab.programs import BIN, ROOT, Gateway, Node, Skerryd, Tailscaled
 
 DEADLINE = 30
+SETTLE_S = 5
 
 
 def reply_after(node: Node, address: str, action: Callable[[], object]) -> float:
@@ -39,6 +41,8 @@ def measure(rounds: int, say: Callable[[str], None]) -> list[Measured]:
         known.start()
         known.up(gateway.url, gateway.key())
         address = known.address
+        say(f"the peer settles for {SETTLE_S} s: it rebinds its sockets when its own interface has come up")
+        time.sleep(SETTLE_S)
         for number in range(rounds):
             kinds: list[type[Node]] = [Skerryd, Tailscaled]
             for kind in kinds if number % 2 == 0 else kinds[::-1]:

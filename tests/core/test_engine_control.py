@@ -109,6 +109,7 @@ def test_sign_in_by_link():
     a = Device(world, 1)
     assert world.run(5000, until=lambda: a.engine.control.registration.auth_url)
     assert ("auth-url", "http://gateway.test/register/abc") in a.happened and a.engine.state == "NeedsLogin"
+    assert a.saved["gateway_key"] == world.gateway.key.hex(), "who signs in may take long: the key learnt is kept by now"
     world.run(20_000)
     assert 2 <= len(waiting) <= 12, "a link that brings nothing new is no busy loop"
     assert len([event for event in a.happened if event[0] == "auth-url"]) == 1

@@ -177,6 +177,26 @@ def test_a_gateway_that_calls_a_key_expired_and_takes_it_is_not_asked_all_the_ti
     assert any("expired" in event[1] for event in a.happened if event[0] == "error")
 
 
+def test_a_relay_that_greets_and_hangs_up_is_not_dialled_all_the_time():
+    world = World()
+    a, _ = pair(world)
+    opened, accept = [], world.relay.accept
+
+    def greet(stream):
+        opened.append(world.now)
+        world.later(5 * world.delay, stream.end, "connection reset")
+        return accept(stream)
+
+    world.relay.accept = greet
+    for stream in list(a.streams.values()):
+        if stream.server is world.relay:
+            stream.end("connection reset")
+    world.run(120_000)
+    assert 4 <= len(opened) <= 16
+    world.relay.accept = accept
+    assert world.run(40_000, until=lambda: a.engine.relays.live(900)), "and it is not given up"
+
+
 def test_a_refusal_of_the_gateway_does_not_drive_the_terminal():
     world = World()
     world.gateway.answer = lambda _request: (200, (), {"Error": "\x1b[2Jno\r\n\x07 such key"})

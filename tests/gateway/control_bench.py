@@ -126,6 +126,8 @@ class Client:
             self.answers[rest[0]] = [rest[1], b"", False]
         elif kind == "data" and rest[0] in self.streams:
             for message in self.streams[rest[0]].feed(rest[1]):
+                if rest[0] != max(self.streams):
+                    continue  # the rest of a poll that this client has replaced
                 self.maps.append(message)
                 if not message.get("KeepAlive"):
                     self.network.apply(message)

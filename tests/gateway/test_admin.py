@@ -3,9 +3,9 @@
 import pytest
 
 from skerry_gateway import admin
-from skerry_gateway.admin import AdminError
+from skerry_gateway.admin import AdminError, verbs
 from skerry_gateway.admin.arguments import duration
-from skerry_gateway.store import User
+from skerry_gateway.store import User, queries
 from tests.gateway.control_bench import Client, Gateway, join
 
 
@@ -171,3 +171,24 @@ def test_a_user_goes_with_all_nodes_in_one_change(gateway):
     gateway.call("users remove", name="eve", with_nodes=True)
     assert gateway.withdrawn == [node.node_key for node in nodes] and not gateway.coordinator.members.nodes
     assert before is not gateway.coordinator.members.compiled and watcher.answer("/machine/map", watcher.map_body())[0] == 404
+
+
+def test_keys_users_and_links_are_bounded(gateway, monkeypatch):
+    monkeypatch.setattr(verbs, "MAX_KEYS_EACH", 2)
+    monkeypatch.setattr(verbs, "MAX_USERS", len(gateway.coordinator.members.users))
+    monkeypatch.setattr(queries, "MAX_LINKS_EACH", 2)
+    first = gateway.call("keys create", user="ben", expires="1d")
+    gateway.call("keys create", user="ben")
+    with pytest.raises(AdminError, match="has 2 pre-auth keys already"):
+        gateway.call("keys create", user="ben")
+    gateway.call("keys revoke", id=first["id"])
+    gateway.advance(verbs.SPENT_MS + 1000)
+    gateway.call("keys create", user="ben")
+    assert [key["id"] for key in gateway.call("keys list")["keys"]] == [2, 3]
+    with pytest.raises(AdminError, match="users already"):
+        gateway.call("users create", name="more")
+    links = [gateway.call("users link", name="ben")["url"].rpartition("/")[2] for _ in range(4)]
+    wall = gateway.coordinator.wall(gateway.now)
+    assert sum(gateway.coordinator.identity.peek_link(link, wall) is not None for link in links) == 2
+    with pytest.raises(AdminError, match="printable"):
+        gateway.call("users create", name="x", display_name="a\nb")

@@ -40,7 +40,13 @@ def test_from_nothing_to_a_key_as_a_process(tmp_path):
     assert usage.returncode == 2 and "invalid choice" in usage.stderr
 
 
+def test_a_wrong_state_makes_no_new_gateway(tmp_path, capsys):
+    code, out, err = run(capsys, "nodes", "list", "--state", tmp_path / "typo")
+    assert code == 1 and out == "" and "there is no gateway in" in err and "serve --state" in err and not (tmp_path / "typo").exists()
+
+
 def test_state_and_json_stand_anywhere(tmp_path, capsys):
+    run(capsys, "users", "create", "ana", "--state", tmp_path)
     wanted = run(capsys, "--state", tmp_path, "--json", "users", "list")
     assert wanted[0] == 0 and json.loads(wanted[1])["users"][0]["name"] == "owner"
     assert run(capsys, "users", "--state", tmp_path, "list", "--json") == wanted
@@ -75,6 +81,7 @@ def test_policy_from_files_and_standard_input(tmp_path, capsys, monkeypatch):
 
 
 def test_errors_with_json_are_json_too(tmp_path, capsys):
+    run(capsys, "users", "create", "ana", "--state", tmp_path)
     code, out, err = run(capsys, "nodes", "remove", "x", "--json", "--state", tmp_path)
     assert code == 1 and "no node" in json.loads(out)["error"] and "no node" in err
 
@@ -141,6 +148,7 @@ def test_a_running_server_is_asked(tmp_path, capsys, answer, code, words):
 
 
 def test_a_socket_left_behind_is_no_server(tmp_path, capsys):
+    run(capsys, "users", "create", "ana", "--state", tmp_path)
     left = socket.socket(socket.AF_UNIX)
     left.bind(str(tmp_path / "admin.sock"))
     left.close()

@@ -2,11 +2,13 @@
 
 import json
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from skerry_core.tailcfg.netmap import NetworkMap
 from skerry_gateway.control.maps import _patch
+from skerry_gateway.policy import compiled
 from tests.gateway.control_bench import Client, Gateway, join
 
 POLICIES = [
@@ -134,13 +136,56 @@ def facts(network):
     return own, peers, network.packet_filter(), network.dns, network.domain, users
 
 
+@pytest.mark.parametrize("split", [compiled.SPLIT, 0])
 @settings(max_examples=max(20, settings.default.max_examples // 5), suppress_health_check=list(HealthCheck))
-@given(st.lists(steps, max_size=25))
-def test_sum_of_deltas_is_the_full_map(plan):
+@given(plan=st.lists(steps, max_size=25))
+def test_sum_of_deltas_is_the_full_map(split, plan):
+    """Also with filters in chunks, which small networks do not have."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiled, "SPLIT", split)
+        patch.setattr(compiled, "CHUNKS", 3)
+        world = World()
+        for what, who, value in plan:
+            world.do(what, who, value)
+        world.check()
+
+
+def test_one_node_more_changes_one_chunk_of_everybodys_filter(monkeypatch):
+    monkeypatch.setattr(compiled, "SPLIT", 4)
+    gateway = Gateway()
+    clients = [join(gateway, seed, f"n{seed}") for seed in range(1, 9)]
+    before = len(clients[0].maps)
+    join(gateway, 9, "n9")
+    chunks = [name for message in clients[0].maps[before:] for name in message.get("PacketFilters", {})]
+    assert chunks == ["of9"]
+    gateway.call("nodes remove", node="n2")
+    assert clients[0].maps[-1]["PacketFilters"] == {"of2": None}
+    sources = {ip for rule in clients[0].network.packet_filter() for ip in rule["SrcIPs"]}
+    assert sources == {ip for node in gateway.coordinator.members.nodes.values() for ip in (node.ipv4, node.ipv6)}
+
+
+def test_a_large_change_is_made_in_turns(monkeypatch):
+    gateway = Gateway()
+    clients = [join(gateway, seed, f"n{seed}") for seed in range(1, 7)]
+    monkeypatch.setattr("skerry_gateway.control.maps.FLUSH_BYTES", 1)
+    counts = [len(client.maps) for client in clients]
+    gateway.call("network set", suffix="new.example")
+    grown = [len(client.maps) > count for client, count in zip(clients, counts, strict=True)]
+    assert grown.count(True) == 1, "one message is more than a turn takes"
+    gateway.advance(20)
+    assert all(client.network.domain == "new.example" for client in clients)
+
+
+@pytest.mark.parametrize("text", POLICIES)
+def test_seeing_and_peers_are_the_same(text):
     world = World()
-    for what, who, value in plan:
-        world.do(what, who, value)
-    world.check()
+    world.gateway.call("policy set", text=text)
+    members = world.gateway.coordinator.members
+    for one in range(8):
+        for other in range(8):
+            expected = other in members.compiled.peers(one)
+            fresh = compiled.Compiled(members.policy, members.nodes.values(), members.users.values(), members.network.suffix)
+            assert fresh.sees(one, other) == expected
 
 
 def test_a_slow_reader_gets_one_message_for_many_changes_and_costs_little():

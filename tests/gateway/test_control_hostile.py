@@ -324,3 +324,18 @@ def test_clock_jumps_do_not_multiply_timers():
     gateway.advance(31 * 86400_000)
     looks = [entry for entry in gateway.coordinator._timers._heap if "_expir" in entry[2][0].__name__]
     assert len(looks) <= 1 and not gateway.coordinator.members.compiled.nodes
+
+
+def test_nodes_and_audit_lines_are_bounded(monkeypatch):
+    monkeypatch.setattr(registration, "MAX_NODES", 2)
+    monkeypatch.setattr(queries, "MAX_AUDIT", 3)
+    gateway = Gateway()
+    key = gateway.key(reusable=True)
+    first = Client(gateway, 1)
+    answers = [client.register(auth=key).get("Error") for client in (first, Client(gateway, 2), Client(gateway, 3))]
+    assert answers[:2] == [None, None] and "has 2 nodes already" in answers[2]
+    first.new_key()
+    assert not first.register(auth=key).get("Error")  # who is in can renew
+    with gateway.store.read() as c:
+        lines = queries.audit(c, 1)
+    assert len(lines) == 3 and lines[0]["verb"] == "node join"

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skerry_node.cli import quick
+from skerry_node.cli.client import encode
 from skerry_node.cli.parser import parser
 
 PLAIN = [
@@ -71,9 +73,15 @@ def test_what_it_takes_argparse_takes_alike(argv):
             assert vars(found) == vars(parser().parse_args(argv))
 
 
-def test_a_usual_command_loads_neither_argparse_nor_typing(tmp_path):
-    code = "import sys\nfrom skerry_node.cli import main\ncode = main(['--socket', sys.argv[1], 'status'])\nprint(code, *sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "none")], capture_output=True, text=True, check=True)
-    code, *loaded = done.stdout.split()
-    assert code == "3"
-    assert not {"argparse", "typing", "urllib.parse", "shutil", "ssl", "cffi", "skerry_core.engine"} & set(loaded)
+def test_a_usual_command_loads_little_before_it_asks():
+    code = "import sys\nfrom skerry_node.cli import client, quick\nquick.read(['up', '--key', 'k'])\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    dear = {"argparse", "typing", "json", "re", "textwrap", "urllib.parse", "shutil", "ssl", "cffi", "skerry_core.engine"}
+    assert not dear & set(done.stdout.split())
+
+
+@given(
+    st.dictionaries(st.text(max_size=9), st.text(max_size=9) | st.integers() | st.booleans() | st.none() | st.lists(st.text(), max_size=2))
+)
+def test_what_is_encoded_without_the_library_is_the_same_json(body):
+    assert json.loads(encode(body)) == body

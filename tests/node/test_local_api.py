@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from skerry_board.identity import Board
 from skerry_core.engine import Engine
 from skerry_core.errors import LocalError
 from skerry_node import clock
@@ -16,6 +17,7 @@ from skerry_node.localapi.snapshot import find
 from skerry_node.log import Log
 from skerry_node.membership import Membership
 from skerry_node.prefs import Prefs
+from skerry_node.state import StateDirectory
 from skerry_shim import crypto
 from skerry_shim.transport import Transport
 
@@ -217,6 +219,24 @@ def test_keys_are_never_given_back(api, node):
         text = json.dumps(ask(api, method, target))
         assert SECRET not in text and not any(key in text for key in private)
     assert node.membership._log.redact(f"key {SECRET}!") == "key [redacted]!"
+
+
+@pytest.mark.parametrize("event", [("state", "Running"), ("error", "gateway x: refused the registration: no such key")])
+def test_a_used_key_is_in_no_copy_of_the_state(node, tmp_path, event):
+    directory = StateDirectory(str(tmp_path / "state"), Board([], []))
+    directory.open()
+
+    def save():
+        directory.save(node.membership.prefs.save(), node.engine.save())
+        return True
+
+    node.save = save
+    node.membership.prefs.set({"key": SECRET})
+    save()
+    assert SECRET in (tmp_path / "state" / "state.json").read_text(), "until it was used it survives a power cut"
+    node.membership.heard(event)
+    directory.close()
+    assert not [path.name for path in (tmp_path / "state").iterdir() if SECRET in path.read_text()]
 
 
 def test_ping_of_ourselves_and_of_other_kinds(api, node):

@@ -13,7 +13,7 @@ from tests.sim.scenario import Failure, Scenario, Size
 SMALL = Size(nodes=12, hours=2, talks=4, faults=32)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(550)
 def test_a_day_of_fifty_nodes() -> None:
     scenario = Scenario(1)
     scenario.run()

@@ -29,6 +29,7 @@ class Control:
     def __init__(self, engine: "Engine", gateway: "Gateway | None", key: "bytes | None") -> None:
         self._engine = engine
         self.gateway, self.key = gateway, key
+        self.key_is_new = False  # learnt in this run and not saved: that waits for the first answer, and need not delay it
         self.version: int = engine.config.get("capability_version") or CAPABILITY_VERSION
         self.phase = "off"
         self.error = ""
@@ -108,9 +109,8 @@ class Control:
         if key is None:
             self.failed(reason, advice=self._advice(reason))
             return
-        self.key = key
-        self._connect()  # a disk takes longer than a round trip: it works while the gateway does
-        self._engine.act(("save",))
+        self.key, self.key_is_new = key, True
+        self._connect()
 
     def _advice(self, reason: str) -> str:
         if self.gateway is not None and self.gateway.scheme == "https" and ("certif" in reason or "tls" in reason.lower()):

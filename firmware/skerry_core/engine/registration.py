@@ -119,6 +119,9 @@ class Registration:
             self._forget_link()
             self._old_key = ZERO
             engine.life.registered()
+        if self._control.key_is_new:
+            self._control.key_is_new = False
+            engine.act(("save",))
 
     def _rotate(self) -> None:
         if self._rotated:

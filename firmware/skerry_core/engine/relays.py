@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from skerry_core.tailcfg.derpmap import DerpMap
 
 IDLE, SILENT, CHECK, STEP = 60_000, 120_000, 5_000, 10_000
-BACKOFF_FIRST, BACKOFF_LAST = 500, 30_000
+BACKOFF_FIRST, BACKOFF_LAST, STABLE = 500, 30_000, 60_000
 SERVER_KEY_LIMIT = 1024
 HEALTH_LIMIT = 200
 
@@ -195,7 +195,6 @@ class Relays:
         engine, link = self._engine, self._links.get(number)
         if link is None or link.stage != "up" or link.stream is None:
             return
-        link.failures = 0
         engine.timers.set(("relay-silent", number), engine.now + SILENT)
         if kind == derp.PING:
             engine.write(link.stream, derp.pong(payload))
@@ -234,6 +233,8 @@ class Relays:
         first = not link.error
         node = link.region.nodes[link.node % len(link.region.nodes)]
         link.error = f"{reason} ({node.host} port {node.port})"
+        if link.since is not None and engine.now - link.since >= STABLE:
+            link.failures = 0  # one that ended sooner is no success: each attempt costs kilobytes
         self._close(link)
         link.node += 1
         link.failures += 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import time
@@ -39,6 +38,8 @@ class Client:
     ) -> Any:
         """POST or GET /localapi/v0/<name>; the decoded answer. Failed with the node's reason."""
         with self._send(method, name, body, query, timeout) as sock:
+            import json  # noqa: F401  5 ms, while skerryd works
+
             status, rest = self._head(sock)
             data = rest
             while len(data) < LIMIT and (more := sock.recv(65536)):
@@ -49,12 +50,25 @@ class Client:
         return answer
 
     def watch(self, name: str = "skerry/watch", timeout: float | None = None) -> Iterator[dict[str, Any]]:
-        """Lines as they come, until the node stops (NotRunning) or `timeout` seconds are over (TimeoutError)."""
+        """Lines as they come, until the node stops (NotRunning) or `timeout` seconds are over (TimeoutError).
+
+        Nothing is missed from the return on.
+        """
         end = None if timeout is None else time.monotonic() + timeout
-        with self._send("GET", name, None, None, timeout) as sock:
+        sock = self._send("GET", name, None, None, timeout)
+        try:
             status, data = self._head(sock)
             if status >= 300:
                 raise Failed(f"skerryd answered {status}")
+        except BaseException:
+            sock.close()
+            raise
+        return self._lines(sock, data, end)
+
+    def _lines(self, sock: socket.socket, data: bytes, end: float | None) -> Iterator[dict[str, Any]]:
+        import json
+
+        with sock:
             while True:
                 line, newline, rest = data.partition(b"\n")
                 if newline:
@@ -73,7 +87,7 @@ class Client:
         self, method: str, name: str, body: dict[str, Any] | None, query: dict[str, str] | None, timeout: float | None
     ) -> socket.socket:
         sock = connect(self.path, timeout)
-        data = b"" if body is None else json.dumps(body).encode()
+        data = b"" if body is None else encode(body)
         target = f"/localapi/v0/{name}" + _query(query)
         fields = [("Host", "local-skerryd.sock"), ("Content-Length", str(len(data)))]
         try:
@@ -92,7 +106,9 @@ class Client:
                     return found[0], found[2]
         except TimeoutError:
             raise Failed("skerryd did not answer in time") from None
-        except (PeerError, ConnectionError) as error:
+        except ConnectionError:
+            raise Failed("skerryd hung up: it is stopping, or has too many callers; try again") from None
+        except PeerError as error:
             raise Failed(f"what answers on {self.path} is not skerryd ({error})") from None
         raise NotRunning("skerryd hung up without an answer")
 
@@ -105,8 +121,20 @@ def _query(query: dict[str, str] | None) -> str:
     return f"?{urlencode(query)}"
 
 
+def encode(body: dict[str, Any]) -> bytes:
+    """JSON. Plain texts need no library, so that loading it can wait until the request is on its way."""
+    texts = [*body, *body.values()]
+    if all(isinstance(text, str) and text.isascii() and text.isprintable() and '"' not in text and "\\" not in text for text in texts):
+        return ("{" + ", ".join([f'"{name}": "{value}"' for name, value in body.items()]) + "}").encode()
+    import json
+
+    return json.dumps(body).encode()
+
+
 def decode(data: bytes) -> Any:
     """JSON, or the text itself."""
+    import json
+
     try:
         return json.loads(data)
     except ValueError:

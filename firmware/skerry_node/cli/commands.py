@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import select
 import sys
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 
 
 def _json(document: Any) -> int:
+    import json
+
     print(json.dumps(document, indent=2))
     return 0
 
@@ -32,9 +33,9 @@ def up(client: Client, arguments: argparse.Namespace) -> int:
     started = time.monotonic()
     lines = client.watch(timeout=arguments.timeout)
     try:
-        first = next(lines)  # from here on nothing is missed
-        client.call("POST", "skerry/up", changes)
-        if client.call("GET", "skerry/status")["state"] == "Running":
+        answer = client.call("POST", "skerry/up", changes)
+        first = next(lines)
+        if answer["state"] == "Running":
             return _connected(client, arguments, time.monotonic() - started)
         if first["auth_url"] and not changes.get("key"):
             lines = itertools.chain([{"event": "auth-url", "url": first["auth_url"], "code": first.get("auth_code", "")}], lines)

@@ -19,6 +19,8 @@ from skerry_gateway.store import StateDir, Store
 _WAIT_S = 5.0
 _ANSWER_S = 60.0
 _MAX_ANSWER = 256 << 20
+# what may come before the first serve; other verbs would only hide a wrong --state
+_FIRST = ("users create", "users link", "keys create", "policy set", "policy check", "network set")
 
 
 def request(state: Path, verb: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -93,6 +95,9 @@ def _directly(directory: StateDir, verb: str, arguments: dict[str, Any]) -> dict
     from skerry_gateway.control import Coordinator
     from skerry_shim import crypto
 
+    if verb not in _FIRST and not directory.used:
+        start = f"skerry-gateway serve --state {directory.path}"
+        raise LocalError(f"there is no gateway in {directory.path}: name its directory with --state DIR, or start one with: {start}")
     directory.prepare()
     lock = directory.lock(wait_s=0)
     try:

@@ -95,6 +95,7 @@ def _network(result: Result, wall_ms: int) -> str:
         "keys end after": life,
         "nodes": f"{result['nodes']}, {result['online']} online",
         "users": str(result["users"]),
+        **({"trouble": result["trouble"]} if result["trouble"] else {}),
     }
     return "\n".join(f"{name.ljust(15)}{value}" for name, value in facts.items())
 

@@ -5,6 +5,7 @@ with nothing changed. Which verbs take an admin stands in VERBS; finer rights (o
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from ipaddress import ip_network
 from typing import Any
@@ -13,7 +14,7 @@ from skerry_core.tailcfg.keys import encode_key
 from skerry_gateway import policy
 from skerry_gateway.control import AdminError, Coordinator
 from skerry_gateway.control.enrolment import waiting
-from skerry_gateway.control.hostinfo import is_label
+from skerry_gateway.control.hostinfo import MAX_TAGS, is_label
 from skerry_gateway.policy import PolicyError
 from skerry_gateway.policy.targets import TAG
 from skerry_gateway.store import Node, PreAuthKey, User, queries
@@ -26,6 +27,9 @@ ROLES = ("owner", "admin", "member")
 KEY_PREFIX = "skey-"
 _USER = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}(@[a-z0-9.-]{1,190})?\Z")
 _KEY_LIFE = "90d"
+MAX_USERS = 10_000
+MAX_KEYS_EACH = 1000
+SPENT_MS = 30 * 86400_000  # used, revoked and expired keys stay in the list this long
 
 
 # users
@@ -38,19 +42,26 @@ def users_create(at: Coordinator, args: dict[str, Any], by: Caller, now: int) ->
     if role not in ROLES:
         raise AdminError(f'"{role}" is no role: expected {", ".join(ROLES)}')
     by.needs_rank_of(role, f"create a user with the role {role}")
+    shown = args["display_name"] or name
+    if len(shown) > 200 or not shown.isprintable():
+        raise AdminError("the display name is up to 200 printable characters")
+    if len(at.members.users) >= MAX_USERS:
+        raise AdminError(f"there are {MAX_USERS} users already, more are not allowed")
     if any(user.name == name for user in at.members.users.values()):
         raise AdminError(f"there is a user {name} already; give them a link with: skerry-gateway users link {name}")
     with at.store.write() as c:
-        values = {"name": name, "display_name": args["display_name"] or name, "role": role, "created_ms": at.wall(now)}
+        values = {"name": name, "display_name": shown, "role": role, "created_ms": at.wall(now)}
         user_id = queries.create_user(c, network_id=network.id, signed_in_ms=None, **values)
         queries.record(c, network.id, at.wall(now), by.name, "users create", {"user": name, "role": role})
     at.reload_users(now)
-    return {"user": shown_user(at, at.members.users[user_id])}
+    return {"user": shown_user(at.members.users[user_id], 0)}
 
 
 def users_list(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -> dict[str, Any]:
     with at.store.read() as c:
-        return {"users": [shown_user(at, user) for user in queries.users(c, at.members.network.id)]}
+        found = queries.users(c, at.members.network.id)
+    count = Counter(node.user_id for node in at.members.nodes.values())
+    return {"users": [shown_user(user, count[user.id]) for user in found]}
 
 
 def users_link(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -> dict[str, Any]:
@@ -134,6 +145,8 @@ def keys_create(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -> 
     user, wall, network = find_user(at, args["user"]), at.wall(now), at.members.network
     by.acts_for(user, "make a pre-auth key")
     tags = tuple(dict.fromkeys(args["tags"] or ()))
+    if len(tags) > MAX_TAGS:
+        raise AdminError(f"{len(tags)} tags are too many for one key: at most {MAX_TAGS}")
     for tag in tags:
         if not TAG.match(tag):
             raise AdminError(f'"{tag}" is no tag: expected tag: and letters, digits and -, beginning with a letter')
@@ -146,6 +159,9 @@ def keys_create(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -> 
     stored = {**flags, "approves": by.administers}
     times = {"created_ms": wall, "expires_ms": wall + life, "used_ms": None, "uses": 0, "revoked_ms": None}
     with at.store.write() as c:
+        queries.drop_spent_keys(c, network.id, wall - SPENT_MS)
+        if queries.count_keys(c, network.id, user.id) >= MAX_KEYS_EACH:
+            raise AdminError(f"{user.name} has {MAX_KEYS_EACH} pre-auth keys already: use one more than once with --reusable")
         key_id = queries.create_key(c, network_id=network.id, user_id=user.id, hash=queries.digest(text), tags=tags, **stored, **times)
         detail = {"key": key_id, "user": user.name, "tags": list(tags), **flags}
         queries.record(c, network.id, wall, by.name, "keys create", detail)
@@ -263,9 +279,8 @@ def _keys(at: Coordinator, by: Caller) -> list[PreAuthKey]:
     return [key for key in found if by.administers or (by.user is not None and key.user_id == by.user.id)]
 
 
-def shown_user(at: Coordinator, user: User) -> dict[str, Any]:
-    count = sum(1 for node in at.members.nodes.values() if node.user_id == user.id)
-    shown = {"id": user.id, "name": user.name, "display_name": user.display_name, "role": user.role, "nodes": count}
+def shown_user(user: User, nodes: int) -> dict[str, Any]:
+    shown = {"id": user.id, "name": user.name, "display_name": user.display_name, "role": user.role, "nodes": nodes}
     return {**shown, "created_ms": user.created_ms, "signed_in_ms": user.signed_in_ms}
 
 

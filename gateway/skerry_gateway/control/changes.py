@@ -40,6 +40,7 @@ class Changes:
         self._ready: dict[Session, None] = {}
         self._timers = Timers()
         self._listeners: list[Callable[[bytes], None]] = []
+        self._catching_up = False
         self._armed: int | None = None  # when the next key expiry is looked at
         if suffix is not None and suffix != self.members.network.suffix:
             self.configure("serve", now, suffix=suffix)
@@ -179,6 +180,13 @@ class Changes:
         self._last_now = max(self._last_now, now)
         for stream in self.maps.flush(now, self.wall(now)):
             self._ready[stream.session] = None
+        if self.maps.behind and not self._catching_up:
+            self._catching_up = True
+            self._timers.add(now + 1, self._catch_up)
+
+    def _catch_up(self, now: int) -> None:
+        """The rest of a large change, after others had their turn; the flush at the end of every timer makes it."""
+        self._catching_up = False
 
     # what time brings
 

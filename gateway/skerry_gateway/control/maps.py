@@ -6,9 +6,12 @@ and a slow reader costs one set of ids. The rules of MapResponse (what absent an
 
     first message  Node, Peers, PacketFilters, DERPMap, DNSConfig, UserProfiles, Domain, Debug
     deltas         PeersRemoved, PeersChanged, PeersChangedPatch (only Endpoints, DERPRegion, Online, LastSeen: cheap at the client),
-                   PacketFilters {"base"}, UserProfiles before or with the peer, and Node, DNSConfig, DERPMap only when they change
+                   PacketFilters (the chunks that changed, null for those that are gone), UserProfiles before or with the peer,
+                   and Node, DNSConfig, DERPMap only when they change
 
-Records are shared: all who see a node hold the same dictionary, so "unchanged" is `is`, and equal messages are compressed once.
+Records are shared: all who see a node hold the same dictionary, so "unchanged" is `is`; a record is encoded once and equal messages are
+compressed once. One flush makes a bounded amount, what is behind follows with the next (small deltas first, so that a removal does not
+wait for thousands of full maps).
 """
 
 from collections.abc import Iterable
@@ -29,6 +32,9 @@ _OWN_VOLATILE = ("Endpoints", "DiscoKey", "HomeDERP", "Hostinfo", "Cap")
 _PATCHABLE = {"Endpoints": "Endpoints", "HomeDERP": "DERPRegion", "Online": "Online", "LastSeen": "LastSeen"}
 
 
+FLUSH_BYTES = 2 << 20  # of JSON, made in one go: some 50 ms
+
+
 class MapStream:
     """One long poll of one node."""
 
@@ -36,7 +42,7 @@ class MapStream:
         self.node_id, self.session, self.stream, self.compress = node_id, session, stream, compress
         self.peers: dict[int, dict[str, Any]] = {}  # as told
         self.own: dict[str, Any] = {}
-        self.filter: list[dict[str, Any]] | None = None
+        self.filter: dict[str, list[dict[str, Any]]] | None = None
         self.profiles: dict[int, dict[str, Any]] = {}
         self.derp: dict[str, Any] | None = None
         self.dns: dict[str, Any] = {}
@@ -54,10 +60,12 @@ class Maps:
         self.derp_map = derp_map
         self.streams: dict[int, MapStream] = {}
         self._records: dict[int, dict[str, Any]] = {}
+        self._texts: dict[int, tuple[dict[str, Any], bytes]] = {}  # the records encoded
         self._carried: dict[int, tuple[str, ...]] = {}
         self._waiting: dict[int, MapStream] = {}  # streams with something to say; a dict keeps the order
         self._zstd = zstandard.ZstdCompressor(level=3, write_content_size=True)
         self._goodbyes: dict[int, dict[str, Any]] = {}
+        self.behind = False
         self.keepalive = {True: wire.frame(self._zstd.compress(wire.KEEPALIVE)), False: wire.frame(wire.KEEPALIVE)}
         self.carry()
         for node_id in members.nodes:
@@ -109,6 +117,7 @@ class Maps:
     def forget(self, node: Node) -> None:
         """A node was removed: its own stream is told so and ends with the next flush."""
         record = self._records.pop(node.id, None)
+        self._texts.pop(node.id, None)
         if node.id in self.streams and record is not None:
             self._goodbyes[node.id] = wire.withdrawn(wire.own(record, None, self._members.network))
             self.mark_all(node.id)
@@ -137,27 +146,40 @@ class Maps:
         return True
 
     def flush(self, now: int, wall_ms: int, only: MapStream | None = None) -> list[MapStream]:
-        """Make the messages of marked streams whose readers have room; the streams that got one."""
-        chosen = list(self._waiting.values()) if only is None else [only] if self._waiting.get(only.node_id) is only else []
+        """Make the messages of marked streams whose readers have room; the streams that got one. `behind`: there is more to do."""
+        if only is None:
+            chosen = sorted(self._waiting.values(), key=_late)
+        else:
+            chosen = [only] if self._waiting.get(only.node_id) is only else []
         encoded: dict[bytes, bytes] = {}
-        served = []
+        served: list[MapStream] = []
+        size = 0
+        self.behind = False
         for stream in chosen:
             if stream.session.closed is None and stream.session.room:
+                if size > FLUSH_BYTES:
+                    self.behind = True
+                    break
                 del self._waiting[stream.node_id]
-                if self._serve(stream, now, wall_ms, encoded):
+                done = self._serve(stream, now, wall_ms, encoded)
+                size += done
+                if done:
                     served.append(stream)
         return served
 
     def one_shot(self, node_id: int, session: Session, compress: bool, wall_ms: int) -> bytes:
         """The full map as one frame, for a request that does not stream."""
-        body = wire.dumps(self.message(MapStream(node_id, session, 0, compress), wall_ms))
+        body = self._encode(self.message(MapStream(node_id, session, 0, compress), wall_ms))
         return wire.frame(self._zstd.compress(body) if compress else body)
 
-    def _serve(self, stream: MapStream, now: int, wall_ms: int, encoded: dict[bytes, bytes]) -> bool:
+    def _serve(self, stream: MapStream, now: int, wall_ms: int, encoded: dict[bytes, bytes]) -> int:
+        """How many bytes of JSON it took, at least 1 if the stream was given anything."""
+        size = 0
         gone = stream.node_id not in self._members.nodes
         message = self._goodbye(stream) if gone else self.message(stream, wall_ms)
         if message:
-            body = wire.dumps(message)
+            body = self._encode(message)
+            size = len(body)
             if stream.compress and body not in encoded:
                 encoded[body] = self._zstd.compress(body)
             stream.session.push(stream.stream, wire.frame(encoded[body] if stream.compress else body))
@@ -165,7 +187,21 @@ class Maps:
         if gone:
             self.finish(stream)
             stream.session.push(stream.stream, b"", end=True)
-        return bool(message) or gone
+        return max(size, 1) if gone else size
+
+    def _encode(self, message: dict[str, Any]) -> bytes:
+        """A message as JSON, the records in it out of the cache."""
+        lists = {name: message[name] for name in ("Peers", "PeersChanged") if name in message}
+        body = wire.dumps({name: value for name, value in message.items() if name not in lists})
+        for name, records in lists.items():
+            body = b'%s,"%s":[%s]}' % (body[:-1], name.encode(), b",".join(map(self._text, records)))
+        return body
+
+    def _text(self, record: dict[str, Any]) -> bytes:
+        kept = self._texts.get(record["ID"])
+        if kept is None or kept[0] is not record:
+            kept = self._texts[record["ID"]] = (record, wire.dumps(record))
+        return kept[1]
 
     def _goodbye(self, stream: MapStream) -> dict[str, Any]:
         own = self._goodbyes.pop(stream.node_id, None)
@@ -187,10 +223,11 @@ class Maps:
         self._settings(stream, message)
         # when everything may differ, the names of known users may too
         self._profiles(stream, [node, *(members.nodes[i] for i in (stream.peers if complete else shown))], message)
-        rules = members.compiled.filter(node.id)
-        if rules != stream.filter:
-            stream.filter = rules
-            message["PacketFilters"] = {"base": rules}
+        chunks, told = members.compiled.chunks(node.id), stream.filter or {}
+        changed = {name: rules for name, rules in chunks.items() if told.get(name) != rules}
+        stream.filter = chunks
+        if changed or told.keys() - chunks.keys():
+            message["PacketFilters"] = {**changed, **dict.fromkeys(sorted(told.keys() - chunks.keys()))}
         if not stream.begun:
             message.update({"CollectServices": False, "Debug": {"DisableLogTail": True}})
             stream.begun = True
@@ -199,14 +236,14 @@ class Maps:
         return message
 
     def _peers(self, stream: MapStream, node_id: int, message: dict[str, Any]) -> list[int]:
-        visible = self._members.compiled.peers(node_id)
-        candidates = visible | stream.peers.keys() if stream.dirty is None else stream.dirty
+        compiled = self._members.compiled
+        candidates = compiled.peers(node_id) | stream.peers.keys() if stream.dirty is None else stream.dirty
         stream.dirty = set()
         removed: list[int] = []
         changed: list[dict[str, Any]] = []
         patches: list[dict[str, Any]] = []
         for peer_id in sorted(candidates):
-            if peer_id not in visible:
+            if not compiled.sees(node_id, peer_id):
                 if stream.peers.pop(peer_id, None) is not None:
                     removed.append(peer_id)
                 continue
@@ -229,8 +266,7 @@ class Maps:
 
     def _profiles(self, stream: MapStream, nodes: list[Node], message: dict[str, Any]) -> None:
         members, fresh = self._members, []
-        for node in nodes:
-            number = wire.user_id(node)
+        for number, node in {wire.user_id(node): node for node in nodes}.items():
             profile = wire.profile(number, members.user_of(node), members.network)
             if stream.profiles.get(number) != profile:
                 stream.profiles[number] = profile
@@ -265,6 +301,10 @@ class Maps:
             if stream.dirty is not None:
                 stream.dirty.add(node_id)
             self._waiting[viewer] = stream
+
+
+def _late(stream: MapStream) -> bool:
+    return stream.dirty is None
 
 
 def _patch(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any] | None:

@@ -24,7 +24,7 @@ class Members:
         self.by_machine: dict[bytes, int] = {node.machine_key: node.id for node in nodes}
         self.by_key: dict[bytes, int] = {node.node_key: node.id for node in nodes}
         self.policy = _stored_policy(stored)
-        self.compiled = self._compile(wall_ms)
+        self.compiled = self._compile(wall_ms, None)
 
     def of_machine(self, machine_key: bytes) -> Node | None:
         node_id = self.by_machine.get(machine_key)
@@ -51,7 +51,7 @@ class Members:
 
     def recompile(self, wall_ms: int) -> policy.Compiled:
         """A new snapshot; returns the one before."""
-        before, self.compiled = self.compiled, self._compile(wall_ms)
+        before, self.compiled = self.compiled, self._compile(wall_ms, self.compiled)
         return before
 
     def next_expiry(self, wall_ms: int) -> int | None:
@@ -59,8 +59,8 @@ class Members:
         coming = (n.expires_ms for n in self.nodes.values() if n.expires_ms is not None and n.expires_ms > wall_ms)
         return min(coming, default=None)
 
-    def _compile(self, wall_ms: int) -> policy.Compiled:
-        return policy.Compiled(self.policy, self._part(wall_ms), self.users.values(), self.network.suffix)
+    def _compile(self, wall_ms: int, before: policy.Compiled | None) -> policy.Compiled:
+        return policy.Compiled(self.policy, self._part(wall_ms), self.users.values(), self.network.suffix, before)
 
     def _part(self, wall_ms: int) -> Iterable[Node]:
         return [node for node in self.nodes.values() if node.approved and not node.expired(wall_ms)]

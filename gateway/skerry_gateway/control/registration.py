@@ -33,6 +33,7 @@ SIGN_IN_MS = 3600_000  # how long a sign-in page stays
 MAX_SIGN_INS = 1000
 MAX_SIGN_INS_EACH = 20  # from one remote host
 MIN_VERSION = 113
+MAX_NODES = 20_000  # of a network: a reusable key in the wrong hands must not fill the address range
 
 
 @dataclass
@@ -229,6 +230,8 @@ def admit(c: Connection, network_id: int, claim: Claim, admission: Admission, st
         "expires_ms": admission.expires_ms,
     }
     if node is None:
+        if queries.count_nodes(c, network_id) >= MAX_NODES:
+            raise AdminError(f"this network has {MAX_NODES} nodes already: remove those that are no longer used")
         values.update({"network_id": network_id, "stable_id": stable_id, "machine_key": claim.machine_key, "created_ms": wall_ms})
         values.update({"name": new_name(c, network_id, claim.hostname), "renamed": False, "last_seen_ms": None})
         return queries.create_node(c, approved=admission.approved, routes_approved=(), **values)

@@ -4,6 +4,9 @@ Each rule becomes an `Edge`: the nodes it lets speak, the nodes it lets them rea
 packets that come in (tailcfg FilterRules), `peers(node)` who is in its map: two nodes see each other when an edge lets either
 reach the other. Both are computed when first asked for, so a change costs the nodes it touches.
 
+A filter is made of named chunks: the addresses of an edge's many sources are dealt out by node id, so that one node more or less changes
+one small chunk of everybody's filter and not everybody's filter.
+
 A node has its addresses and the subnet routes in force (advertised and approved). An exit route is not a subnet: it neither makes
 its node a destination nor counts as a source.
 """
@@ -24,6 +27,9 @@ from .targets import Ports, Prefix, Target
 TAILNET = ("100.64.0.0-100.115.91.255", "100.115.94.0-100.127.255.255", "fd7a:115c:a1e0::/48")
 _EXIT = ("0.0.0.0/0", "::/0")
 _ALL_PORTS = {"First": 0, "Last": 65535}
+BASE = "base"
+CHUNKS = 32  # chunks that the sources of one edge are dealt out to ...
+SPLIT = 64  # ... when it has more than this: each chunk costs the node's filter a rule more to look at
 ALLOW_ALL: list[dict[str, Any]] = [{"SrcIPs": ["*"], "DstPorts": [{"IP": "*", "Ports": _ALL_PORTS}]}]
 Role = Callable[["_Member"], bool]
 
@@ -33,7 +39,7 @@ class Edge:
     """One rule on the network as it is: any of `sources` may reach each destination's nodes on its ports."""
 
     sources: frozenset[int]
-    source_ips: tuple[str, ...]
+    source_ips: dict[str, tuple[str, ...]]  # by name of the chunk; never empty tuples
     destinations: tuple["Reach", ...]
     protocols: tuple[int, ...]
 
@@ -61,15 +67,19 @@ _ROLES: dict[str, Role] = {
 
 
 class Compiled:
-    """`nodes` are those that take part: approved, not expired. `suffix` is the domain of users without one in their name."""
+    """`nodes` are those that take part: approved, not expired. `suffix` is the domain of users without one in their name. What is as it
+    was in the snapshot `before` is the same object here, so that comparing chunks is cheap."""
 
-    def __init__(self, policy: Policy, nodes: Iterable[Node], users: Iterable[User], suffix: str = "") -> None:
+    def __init__(
+        self, policy: Policy, nodes: Iterable[Node], users: Iterable[User], suffix: str = "", before: "Compiled | None" = None
+    ) -> None:
         self._policy = policy
         self._suffix = suffix
         people = {user.id: user for user in users}
         self._members = {n.id: _Member(n, None if n.user_id is None else people.get(n.user_id), _prefixes(n)) for n in nodes}
         self._everyone = frozenset(self._members)
-        self._filters: dict[int, list[dict[str, Any]]] = {}
+        self._before = before._lists if before is not None else {}
+        self._lists: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._peers: dict[int, frozenset[int]] = {}
         self.edges = [edge for rule in policy.rules or () for edge in self._edges(rule)]
         self._speaks: defaultdict[int, list[Edge]] = defaultdict(list)
@@ -79,6 +89,7 @@ class Compiled:
                 self._speaks[node_id].append(edge)
             for node_id in frozenset().union(*(reach.nodes for reach in edge.destinations)):
                 self._hears[node_id].append(edge)
+        self._before = {}
 
     @property
     def nodes(self) -> frozenset[int]:
@@ -90,11 +101,20 @@ class Compiled:
             self._peers[node_id] = self._find_peers(node_id)
         return self._peers[node_id]
 
+    def sees(self, one: int, other: int) -> bool:
+        """Whether `other` is among the peers of `one`, without finding all of them."""
+        if one in self._peers:
+            return other in self._peers[one]
+        if one == other or one not in self._everyone or other not in self._everyone:
+            return False
+        return self._policy.rules is None or self._may_speak(one, other) or self._may_speak(other, one)
+
+    def _may_speak(self, one: int, other: int) -> bool:
+        return any(other in reach.nodes for edge in self._speaks.get(one, ()) for reach in edge.destinations)
+
     def filter(self, node_id: int) -> list[dict[str, Any]]:
-        """The FilterRules of a node, in the policy's order; [] lets nothing in."""
-        if node_id not in self._filters:
-            self._filters[node_id] = self._find_filter(node_id)
-        return self._filters[node_id]
+        """The FilterRules of a node; [] lets nothing in."""
+        return [{**rule, "SrcIPs": list(rule["SrcIPs"])} for rules in self.chunks(node_id).values() for rule in rules]
 
     def _find_peers(self, node_id: int) -> frozenset[int]:
         if node_id not in self._everyone:
@@ -108,20 +128,19 @@ class Compiled:
             found.update(edge.sources)
         return frozenset(found - {node_id})
 
-    def _find_filter(self, node_id: int) -> list[dict[str, Any]]:
+    def chunks(self, node_id: int) -> dict[str, list[dict[str, Any]]]:
+        """The node's filter in its named chunks, each in the policy's order; BASE is always there. Not to be changed."""
+        found: dict[str, list[dict[str, Any]]] = {BASE: []}
         if node_id not in self._everyone:
-            return []
+            return found
         if self._policy.rules is None:
-            return ALLOW_ALL
-        rules = []
+            return {BASE: ALLOW_ALL}
         for edge in self._hears.get(node_id, ()):
             ports = _dst_ports(self._members[node_id].node, edge)
-            if ports and edge.source_ips:
-                rule: dict[str, Any] = {"SrcIPs": list(edge.source_ips), "DstPorts": ports}
-                if edge.protocols:
-                    rule["IPProto"] = list(edge.protocols)
-                rules.append(rule)
-        return rules
+            rule = {"DstPorts": ports, **({"IPProto": list(edge.protocols)} if edge.protocols else {})}
+            for name, ips in edge.source_ips.items() if ports else ():
+                found.setdefault(name, []).append({"SrcIPs": ips, **rule})
+        return found
 
     def _edges(self, rule: Rule) -> list[Edge]:
         own = [(target, ports) for target, ports in rule.destinations if target.kind == "self"]
@@ -141,20 +160,35 @@ class Compiled:
         for own in devices.values():
             speakers = frozenset(own) & sources
             if speakers:
-                found.append(Edge(speakers, self._addresses(speakers), (Reach(frozenset(own), None, ports),), protocols))
+                found.append(Edge(speakers, self._dealt((), speakers), (Reach(frozenset(own), None, ports),), protocols))
         return found
 
-    def _sources(self, targets: tuple[Target, ...]) -> tuple[frozenset[int], tuple[str, ...]]:
+    def _sources(self, targets: tuple[Target, ...]) -> tuple[frozenset[int], dict[str, tuple[str, ...]]]:
         nodes: set[int] = set()
         texts: list[str] = []
+        by_address: set[int] = set()
         for target in targets:
             found = self._nodes(target)
             nodes |= found
             if target.kind == "any":
                 texts += [*TAILNET, *self._subnets()]
+            elif target.kind == "prefix":
+                texts.append(target.name)
             else:
-                texts += [target.name] if target.kind == "prefix" else self._addresses(found)
-        return frozenset(nodes), tuple(dict.fromkeys(texts))
+                by_address |= found
+        return frozenset(nodes), self._dealt(tuple(dict.fromkeys(texts)), by_address)
+
+    def _dealt(self, texts: tuple[str, ...], nodes: Iterable[int]) -> dict[str, tuple[str, ...]]:
+        """`texts` and the nodes' addresses as chunks."""
+        ids = sorted(nodes)
+        if len(ids) <= SPLIT:
+            parts = {BASE: texts + self._addresses(ids)}
+        else:
+            parts = {BASE: texts, **{f"of{number}": self._addresses(ids_of) for number, ids_of in _by_remainder(ids)}}
+        return {name: self._same(part) for name, part in parts.items() if part}
+
+    def _same(self, part: tuple[str, ...]) -> tuple[str, ...]:
+        return self._lists.setdefault(part, self._before.get(part, part))
 
     def _reach(self, target: Target, ports: tuple[Ports, ...]) -> Reach:
         text = target.name if target.kind in ("any", "prefix") else None
@@ -177,12 +211,19 @@ class Compiled:
             return any(prefix.version == target.prefix.version and prefix.overlaps(target.prefix) for prefix in member.prefixes)
         return _ROLES[target.kind](member)
 
-    def _addresses(self, nodes: Iterable[int]) -> tuple[str, ...]:
-        chosen = [self._members[node_id].node for node_id in sorted(nodes)]
+    def _addresses(self, nodes: list[int]) -> tuple[str, ...]:
+        chosen = [self._members[node_id].node for node_id in nodes]
         return tuple(address for node in chosen for address in (node.ipv4, node.ipv6))
 
     def _subnets(self) -> list[str]:
         return sorted({str(prefix) for m in self._members.values() for prefix in m.prefixes[2:]})
+
+
+def _by_remainder(ids: list[int]) -> list[tuple[int, list[int]]]:
+    dealt: defaultdict[int, list[int]] = defaultdict(list)
+    for node_id in ids:
+        dealt[node_id % CHUNKS].append(node_id)
+    return sorted(dealt.items())
 
 
 def routes_in_force(node: Node) -> tuple[str, ...]:

@@ -92,7 +92,14 @@ _l = schema.links
 _s = schema.sessions
 
 
+MAX_LINKS_EACH = 50
+
+
 def create_link(c: Connection, **values: Any) -> None:
+    """A user has at most MAX_LINKS_EACH links: the oldest go."""
+    mine = and_(_l.c.network_id == values["network_id"], _l.c.user_id == values["user_id"])
+    kept = select(_l.c.hash).where(mine).order_by(_l.c.created_ms.desc(), _l.c.hash).limit(MAX_LINKS_EACH - 1)
+    c.execute(delete(_l).where(and_(mine, _l.c.hash.not_in(kept.scalar_subquery()))))
     c.execute(insert(_l).values(**values))
 
 
@@ -172,6 +179,17 @@ def burn_key(c: Connection, network_id: int, key_id: int, wall_ms: int) -> bool:
     return c.execute(update(_k).where(usable).values(used_ms=wall_ms, uses=_k.c.uses + 1)).rowcount == 1
 
 
+def count_keys(c: Connection, network_id: int, user_id: int) -> int:
+    mine = and_(_k.c.network_id == network_id, _k.c.user_id == user_id)
+    return int(c.execute(select(func.count()).select_from(_k).where(mine)).scalar_one())
+
+
+def drop_spent_keys(c: Connection, network_id: int, before: int) -> None:
+    """Forget keys that could no longer be used before that time."""
+    used_up = and_(_k.c.reusable.is_(False), _k.c.used_ms < before)
+    c.execute(delete(_k).where(and_(_k.c.network_id == network_id, or_(_k.c.revoked_ms < before, _k.c.expires_ms < before, used_up))))
+
+
 def revoke_key(c: Connection, network_id: int, key_id: int, wall_ms: int) -> bool:
     mine = and_(_k.c.network_id == network_id, _k.c.id == key_id, _k.c.revoked_ms.is_(None))
     return c.execute(update(_k).where(mine).values(revoked_ms=wall_ms)).rowcount == 1
@@ -194,6 +212,10 @@ def node_of_machine(c: Connection, network_id: int, machine_key: bytes) -> Node 
 def node_key_taken(c: Connection, node_key: bytes, except_node: int) -> bool:
     """Whether another node of any network has this key."""
     return c.execute(select(_d.c.id).where(and_(_d.c.node_key == node_key, _d.c.id != except_node))).first() is not None
+
+
+def count_nodes(c: Connection, network_id: int) -> int:
+    return int(c.execute(select(func.count()).select_from(_d).where(_d.c.network_id == network_id)).scalar_one())
 
 
 def names(c: Connection, network_id: int) -> set[str]:
@@ -261,9 +283,14 @@ def create_policy(c: Connection, network_id: int, text: str, author: str, wall_m
     return version
 
 
+MAX_AUDIT = 100_000
+
+
 def record(c: Connection, network_id: int, wall_ms: int, actor: str, verb: str, detail: dict[str, Any]) -> None:
-    """One line of the audit log, in the transaction of what it records. `detail` holds no secrets."""
-    _new(c, schema.audit, {"network_id": network_id, "at_ms": wall_ms, "actor": actor[:200], "verb": verb, "detail": detail})
+    """One line of the audit log, in the transaction of what it records. `detail` holds no secrets. The oldest lines go."""
+    t = schema.audit
+    number = _new(c, t, {"network_id": network_id, "at_ms": wall_ms, "actor": actor[:200], "verb": verb, "detail": detail})
+    c.execute(delete(t).where(t.c.id <= number - MAX_AUDIT))
 
 
 def audit(c: Connection, network_id: int, limit: int = 100) -> list[dict[str, Any]]:

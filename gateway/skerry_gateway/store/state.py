@@ -48,8 +48,8 @@ class StateDir:
 
     @property
     def used(self) -> bool:
-        """Whether a gateway has been here."""
-        return (self.path / "gateway.db").exists()
+        """Whether a gateway has been here, or is just starting."""
+        return any((self.path / name).exists() for name in ("gateway.db", "lock"))
 
     def _close_to_others(self) -> None:
         """Only a directory of ours: --state /tmp or --state ~ must not take it away from everybody else."""

@@ -8,6 +8,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+_SLACK_MS = 5000  # "in 90 days", not 89, for what was set a moment ago
 _UNITS = (("day", 86_400_000), ("hour", 3_600_000), ("minute", 60_000), ("second", 1000))
 
 
@@ -19,7 +20,7 @@ def ago(then: int | None, now: int) -> str:
     """ "3 minutes ago", "in 2 days"; "never" for None."""
     if then is None:
         return "never"
-    distance = abs(now - then)
+    distance = now - then if then <= now else then - now + _SLACK_MS
     for unit, size in _UNITS:
         count = distance // size
         if count:
