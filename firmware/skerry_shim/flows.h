@@ -2,6 +2,7 @@
 #ifndef SKERRY_FLOWS_H
 #define SKERRY_FLOWS_H
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "packet.h"
 
@@ -15,6 +16,7 @@ struct flow {
 };
 struct flows {
     pthread_mutex_t lock;
+    atomic_uint_fast64_t serial; /* of the newest generation; no two anywhere have the same */
     int newest, count; /* which generation is filled, and how full it is */
     struct flow generation[2][FLOW_SLOTS];
 };

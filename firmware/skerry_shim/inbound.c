@@ -45,8 +45,9 @@ static enum drop verdict_drop(enum verdict v)
     return names[v];
 }
 
-static void deliver(transport *t, struct peer *peer, const uint8_t *data, size_t len)
+static void deliver(struct outbox *o, struct peer *peer, const uint8_t *data, size_t len)
 {
+    transport *t = o->t;
     struct packet p;
     if (!packet_inspect(&p, data, len)) {
         drop(t, DROP_malformed);
@@ -60,7 +61,7 @@ static void deliver(transport *t, struct peer *peer, const uint8_t *data, size_t
     atomic_fetch_add_explicit(&peer->rx_packets, 1, memory_order_relaxed);
     enum verdict v = filter_inbound(t->filter, &t->local, &t->flows, &p);
     if (v == FILTER_ACCEPT)
-        tun_deliver(t, data, p.length);
+        tun_deliver(o, data, p.length);
     else
         drop(t, verdict_drop(v));
 }
@@ -78,7 +79,7 @@ static void data_message(struct outbox *o, uint8_t *data, size_t len)
         return;
     session_received(o, s, len > DATA_OVERHEAD);
     if (len > DATA_OVERHEAD)
-        deliver(t, s->peer, data + DATA_HEADER, len - DATA_OVERHEAD);
+        deliver(o, s->peer, data + DATA_HEADER, len - DATA_OVERHEAD);
 }
 
 static void handshake_message(struct outbox *o, const struct path *from, const uint8_t *data, size_t len)

@@ -1,16 +1,18 @@
-/* A packet from TUN to its peer: whose destination it is, the flow remembered for the filter, then sealed and sent, or kept for a session. */
+/* A packet from TUN to its peer: whose destination it is, the flow remembered for the filter, then cut where it is a super-packet, sealed and
+ * sent, or kept for a session. */
 #include "transport.h"
 
-void outbound_packet(struct outbox *o, uint8_t *data, size_t len)
+void outbound_packet(struct outbox *o, const struct vnet_header *v, uint8_t *data, size_t len)
 {
     struct packet p;
-    if (!packet_inspect(&p, data, len)) {
+    struct segments s;
+    if (!packet_inspect(&p, data, len) || !segments_open(&s, v, data, p.length)) {
         drop(o->t, DROP_malformed);
         return;
     }
-    enum verdict v = filter_unfit(&p);
-    if (v != FILTER_ACCEPT) {
-        drop(o->t, v == FILTER_MULTICAST ? DROP_multicast : DROP_link_local);
+    enum verdict verdict = filter_unfit(&p);
+    if (verdict != FILTER_ACCEPT) {
+        drop(o->t, verdict == FILTER_MULTICAST ? DROP_multicast : DROP_link_local);
         return;
     }
     struct peer *peer = allowedips_lookup(&o->t->allowed, p.family, p.destination);
@@ -20,5 +22,5 @@ void outbound_packet(struct outbox *o, uint8_t *data, size_t len)
     }
     if (!p.later_fragment && (p.protocol == PROTO_UDP || p.protocol == PROTO_SCTP))
         flows_outbound(&o->t->flows, &p);
-    peer_send(o, peer, data, p.length);
+    peer_send(o, peer, &s);
 }

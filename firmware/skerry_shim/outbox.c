@@ -26,40 +26,76 @@ static void to_relay(transport *t, const struct path *path, const uint8_t *data,
 
 static const uint8_t DISCO_MAGIC[6] = {0x54, 0x53, 0xf0, 0x9f, 0x92, 0xac};
 
-static void geneve(uint8_t out[8], uint32_t vni, const uint8_t *data, size_t len)
+void outbox_geneve(uint8_t out[GENEVE], uint32_t vni, const uint8_t *data, size_t len)
 {
     int disco = len >= 6 && !memcmp(data, DISCO_MAGIC, 6);
     uint8_t header[8] = {0, 0, 0x7a, disco ? 0x11 : 0x12, (uint8_t)(vni >> 16), (uint8_t)(vni >> 8), (uint8_t)vni, 0};
     memcpy(out, header, 8);
 }
 
-void outbox_add(struct outbox *o, const struct path *path, const uint8_t *data, size_t len)
+/* Whether the message goes on where the run ends; then it is part of it. A shorter one is the last. */
+static int extends(struct outbox_item *run, const struct path *path, const uint8_t *data, size_t len)
 {
-    if (path->family == 0) {
-        to_relay(o->t, path, data, len);
-        return;
-    }
+    if (!len || run->data + run->len != data || len > run->size || run->len % run->size || run->front || run->messages == RUN_MESSAGES ||
+        run->len + len > RUN_BYTES || memcmp(&run->path, path, sizeof *path))
+        return 0;
+    run->len += len;
+    run->messages++;
+    return 1;
+}
+
+static struct outbox_item *new_item(struct outbox *o, const struct path *path, const uint8_t *data, size_t len)
+{
     if (o->count == OUTBOX)
         outbox_flush(o);
     struct outbox_item *item = &o->items[o->count++];
     item->path = *path;
+    item->front = 0;
     item->data = data;
-    item->len = len;
-    if (path->id)
-        geneve(item->geneve, path->id, data, len);
+    item->len = item->size = len;
+    item->messages = 1;
+    return item;
 }
 
-static void to_tests(transport *t, const struct outbox_item *item)
+void outbox_add_whole(struct outbox *o, const struct path *path, const uint8_t *data, size_t len)
 {
-    size_t header = item->path.id ? 8 : 0;
-    struct record *r = record_new(header + item->len);
+    for (int i = o->count - 1; i >= 0 && i >= o->count - MAX_PATHS; i--) /* a peer's paths take turns */
+        if (extends(&o->items[i], path, data, len))
+            return;
+    new_item(o, path, data, len);
+}
+
+void outbox_add(struct outbox *o, const struct path *path, const uint8_t *data, size_t len)
+{
+    if (path->family == 0) {
+        to_relay(o->t, path, data, len);
+    } else if (path->id) {
+        struct outbox_item *item = new_item(o, path, data, len);
+        item->front = 1;
+        outbox_geneve(item->geneve, path->id, data, len);
+    } else {
+        outbox_add_whole(o, path, data, len);
+    }
+}
+
+uint8_t *outbox_room(struct outbox *o, size_t len)
+{
+    if (o->wire_used + len > o->wire_size || o->count + MAX_PATHS > OUTBOX)
+        outbox_flush(o);
+    return o->wire + o->wire_used;
+}
+
+static void to_tests(transport *t, const struct outbox_item *item, const uint8_t *data, size_t len)
+{
+    size_t header = item->front ? GENEVE : 0;
+    struct record *r = record_new(header + len);
     if (!r)
         return;
     r->head.kind = EVENT_DATAGRAM;
     r->head.path = item->path;
     r->head.path.id = 0; /* the bytes have it */
     memcpy(r->data, item->geneve, header);
-    memcpy(r->data + header, item->data, item->len);
+    memcpy(r->data + header, data, len);
     pthread_mutex_lock(&t->ring_lock);
     int full = t->out_datagrams.count >= OUTPUT_RECORDS;
     if (!full)
@@ -71,16 +107,31 @@ static void to_tests(transport *t, const struct outbox_item *item)
     }
 }
 
+static void run_to_tests(transport *t, const struct outbox_item *item)
+{
+    for (size_t at = 0; at < item->len || (at == 0 && item->len == 0); at += item->size ? item->size : 1)
+        to_tests(t, item, item->data + at, item->len - at < item->size ? item->len - at : item->size);
+}
+
+static int messages_in(const struct outbox *o)
+{
+    int messages = 0;
+    for (int i = 0; i < o->count; i++)
+        messages += o->items[i].messages;
+    return messages;
+}
+
 void outbox_flush(struct outbox *o)
 {
     transport *t = o->t;
     if (t->socket_count == 0 && !t->started) {
         for (int i = 0; i < o->count; i++)
-            to_tests(t, &o->items[i]);
+            run_to_tests(t, &o->items[i]);
     } else if (o->count) {
-        int lost = o->count - udp_send(t, o->items, o->count);
+        int lost = messages_in(o) - udp_send(t, o->items, o->count);
         for (; lost > 0; lost--)
             drop(t, DROP_send);
     }
     o->count = 0;
+    o->wire_used = 0;
 }

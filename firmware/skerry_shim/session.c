@@ -88,12 +88,12 @@ static void edge(transport *t, struct peer *p, unsigned what)
         raise_edge(t, p, (uint8_t)what);
 }
 
-static void note_sent(transport *t, struct peer *p, size_t len)
+static void note_sent(transport *t, struct peer *p, size_t bytes, size_t packets)
 {
     struct session *s = p->current;
-    if (len) {
-        atomic_fetch_add_explicit(&p->tx_bytes, len, memory_order_relaxed);
-        atomic_fetch_add_explicit(&p->tx_packets, 1, memory_order_relaxed);
+    if (bytes) {
+        atomic_fetch_add_explicit(&p->tx_bytes, bytes, memory_order_relaxed);
+        atomic_fetch_add_explicit(&p->tx_packets, packets, memory_order_relaxed);
         edge(t, p, EDGE_SENT);
     }
     if (s->counter >= REKEY_AFTER_MESSAGES && !s->limit_told) {
@@ -112,17 +112,41 @@ static void transmit(struct outbox *o, struct peer *p, uint8_t *packet, size_t l
     }
     for (int i = 0; i < p->path_count; i++)
         outbox_add(o, &p->paths[i], packet - DATA_HEADER, size);
-    note_sent(o->t, p, len);
+    note_sent(o->t, p, len, len != 0);
 }
 
-static void keep(struct outbox *o, struct peer *p, const uint8_t *packet, size_t len)
+/* The next segment to the peer's paths: written behind what is on the wire already, sealed there. 1, or 0 and the drop counted. */
+static int transmit_segment(struct outbox *o, struct peer *p, struct segments *g, size_t len)
+{
+    const struct path *one = &p->paths[0];
+    size_t front = p->path_count == 1 && one->family && one->id ? GENEVE : 0; /* in place, so that runs stay runs */
+    uint8_t *start = outbox_room(o, front + DATA_HEADER + len + TAIL), *message = start + front;
+    segments_write(g, message + DATA_HEADER);
+    size_t size = seal(o->t, p->current, message + DATA_HEADER, len);
+    if (!size) {
+        drop(o->t, DROP_send);
+        return 0;
+    }
+    o->wire_used += front + size;
+    if (front) {
+        outbox_geneve(start, one->id, message, size);
+        outbox_add_whole(o, one, start, front + size);
+    } else {
+        for (int i = 0; i < p->path_count; i++)
+            outbox_add(o, &p->paths[i], message, size);
+    }
+    return 1;
+}
+
+static void keep(struct outbox *o, struct peer *p, struct segments *g, size_t len)
 {
     struct record *r = record_new(DATA_HEADER + len + TAIL);
     if (!r) {
         drop(o->t, DROP_queue);
+        g->at = g->len;
         return;
     }
-    memcpy(r->data + DATA_HEADER, packet, len);
+    segments_write(g, r->data + DATA_HEADER);
     fifo_push(&p->queue, r);
     if (p->queue.count > QUEUE_PACKETS) {
         free(fifo_pop(&p->queue));
@@ -132,13 +156,19 @@ static void keep(struct outbox *o, struct peer *p, const uint8_t *packet, size_t
         edge(o->t, p, EDGE_HANDSHAKE);
 }
 
-void peer_send(struct outbox *o, struct peer *p, uint8_t *packet, size_t len)
+void peer_send(struct outbox *o, struct peer *p, struct segments *g)
 {
+    size_t len, bytes = 0, packets = 0;
     pthread_mutex_lock(&p->lock);
-    if (usable(p) && p->path_count)
-        transmit(o, p, packet, len);
-    else
-        keep(o, p, packet, len);
+    while (usable(p) && p->path_count && (len = segments_length(g)) != 0)
+        if (transmit_segment(o, p, g, len)) {
+            bytes += len;
+            packets++;
+        }
+    if (packets)
+        note_sent(o->t, p, bytes, packets);
+    while ((len = segments_length(g)) != 0)
+        keep(o, p, g, len);
     pthread_mutex_unlock(&p->lock);
 }
 

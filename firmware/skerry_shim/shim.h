@@ -20,7 +20,7 @@ void shim_hsalsa20(uint8_t *out, const uint8_t *key, const uint8_t *in16);
 void shim_hchacha20(uint8_t *out, const uint8_t *key, const uint8_t *in16);
 
 /* tun.c: name has room for 16 bytes and holds the real name afterwards; the descriptor, or -errno */
-int shim_tun_open(char *name, int mtu);
+int shim_tun_open(char *name, int mtu, int header); /* header: IFF_VNET_HDR, where the kernel has it */
 int shim_tun_offload(int fd, unsigned flags);
 
 /* The packet path: transport.c, apply.c, events.c, udp.c. Data is copied before a call returns. Paths are packed as in fifo.h. */
@@ -41,6 +41,8 @@ int shim_packet(shim_transport *t, const uint8_t *data, size_t len); /* both: 0 
 int64_t shim_datagrams(shim_transport *t, uint8_t *out, size_t cap);
 int64_t shim_packets(shim_transport *t, uint8_t *out, size_t cap);
 void shim_attach_tun(shim_transport *t, int fd, int mtu); /* takes the descriptor over */
+unsigned shim_features(shim_transport *t); /* in use; bits as in transport.h */
+void shim_set_features(shim_transport *t, unsigned wanted);
 int shim_bind(shim_transport *t, int uplink, int family, uint16_t port); /* the port, or -errno */
 int shim_start(shim_transport *t); /* 0, or -errno */
 void shim_stop(shim_transport *t);

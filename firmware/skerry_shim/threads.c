@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "transport.h"
@@ -14,38 +15,49 @@ enum { STOP_SLOT = 0xffff };
 static void *tun_thread(void *context)
 {
     transport *t = context;
-    uint8_t *buffers = malloc((size_t)BATCH * SLOT); /* touched only as far as packets reach */
+    uint8_t *buffer = malloc(SLOT), *wire = malloc(WIRE);
     struct pollfd fds[2] = {{.fd = t->tun_fd, .events = POLLIN}, {.fd = t->stop_fd, .events = POLLIN}};
-    while (buffers) {
+    while (buffer && wire) {
         if (poll(fds, 2, -1) < 0 && errno != EINTR)
             break;
         if (fds[1].revents)
             break;
-        if ((fds[0].revents & (POLLERR | POLLHUP | POLLNVAL)) || (fds[0].revents && !tun_read_batch(t, buffers))) {
+        if ((fds[0].revents & (POLLERR | POLLHUP | POLLNVAL)) || (fds[0].revents && !tun_read_batch(t, buffer, wire))) {
             drop(t, DROP_tun); /* the device is gone */
             break;
         }
     }
-    free(buffers);
+    free(buffer);
+    free(wire);
     return NULL;
 }
 
+enum { RECEIVE_BUFFERS = BATCH * SLOT, BUSY_BYTES = 4 * SLOT, REST_MS = 1000 };
+
+/* The buffers hold memory as far as packets have reached; after a load it is given back once, when a second passed without a packet. */
 static void *udp_thread(void *context)
 {
+    struct coalescer c = {.t = context};
     transport *t = context;
-    uint8_t *buffers = malloc((size_t)BATCH * SLOT);
+    uint8_t *buffers = mmap(NULL, RECEIVE_BUFFERS, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     struct epoll_event events[MAX_SOCKETS + 1];
-    for (int running = buffers != NULL; running;) {
-        int count = epoll_wait(t->epoll_fd, events, MAX_SOCKETS + 1, -1);
+    int rest = -1;
+    for (int running = buffers != MAP_FAILED; running;) {
+        int count = epoll_wait(t->epoll_fd, events, MAX_SOCKETS + 1, rest);
         if (count < 0 && errno != EINTR)
             break;
+        if (count == 0) {
+            madvise(buffers, RECEIVE_BUFFERS, MADV_DONTNEED);
+            rest = -1;
+        }
         for (int i = 0; i < count; i++)
             if (events[i].data.u32 == STOP_SLOT)
                 running = 0;
-            else
-                udp_receive(t, (int)events[i].data.u32, buffers);
+            else if (udp_receive(&c, (int)events[i].data.u32, buffers) > BUSY_BYTES)
+                rest = REST_MS;
     }
-    free(buffers);
+    if (buffers != MAP_FAILED)
+        munmap(buffers, RECEIVE_BUFFERS);
     return NULL;
 }
 

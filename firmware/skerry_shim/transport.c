@@ -39,6 +39,7 @@ shim_transport *shim_transport_new(void)
     flows_init(&t->flows);
     cookie_init(&t->cookies);
     t->tun_fd = -1;
+    t->wanted = FEATURES_ALL;
     t->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     t->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     t->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -132,6 +133,7 @@ void shim_attach_tun(shim_transport *t, int fd, int mtu)
     close_if(t->tun_fd);
     t->tun_fd = fd;
     t->mtu = mtu;
+    tun_offload(t);
     pthread_rwlock_unlock(&t->table);
 }
 
@@ -225,13 +227,15 @@ int shim_datagram(shim_transport *t, const uint8_t *path, const uint8_t *data, s
 
 int shim_packet(shim_transport *t, const uint8_t *data, size_t len)
 {
-    struct outbox o = {.t = t};
-    uint8_t *copy = malloc(DATA_HEADER + len + TAIL);
+    const struct vnet_header none = {0};
+    size_t room = GENEVE + DATA_HEADER + len + TAIL;
+    uint8_t *copy = malloc(len + room);
     if (!copy)
         return 0;
-    memcpy(copy + DATA_HEADER, data, len);
+    struct outbox o = {.t = t, .wire = copy + len, .wire_size = room};
+    memcpy(copy, data, len);
     pthread_rwlock_rdlock(&t->table);
-    outbound_packet(&o, copy + DATA_HEADER, len);
+    outbound_packet(&o, &none, copy, len);
     outbox_flush(&o);
     pthread_rwlock_unlock(&t->table);
     free(copy);

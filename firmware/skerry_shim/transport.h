@@ -14,6 +14,7 @@
 
 #include "aead.h"
 #include "allowedips.h"
+#include "coalesce.h"
 #include "cookie.h"
 #include "fifo.h"
 #include "filter.h"
@@ -21,6 +22,7 @@
 #include "map.h"
 #include "relay.h"
 #include "replay.h"
+#include "segments.h"
 #include "shim.h"
 
 enum { DATA_HEADER = 16, DATA_OVERHEAD = 32, PAD = 16, TAIL = 32 }; /* TAIL: padding and tag behind a packet */
@@ -28,6 +30,8 @@ enum { EDGE_SENT = 1, EDGE_RECEIVED = 2, EDGE_HANDSHAKE = 4, EDGE_CONFIRMED = 8,
 #define EDGES_ARMABLE (EDGE_SENT | EDGE_RECEIVED | EDGE_HANDSHAKE | EDGE_DATA)
 enum { EVENT_DATAGRAM = 1, EVENT_FRAME, EVENT_BAD_RELAY, EVENT_EDGE, EVENT_RELAY_OUT, EVENT_PACKET };
 enum { MAX_PATHS = 16, MAX_SOCKETS = 32, MAX_PACKET = 65535, SLOT = 65536 + 64, BATCH = 32, OUTBOX = 64 };
+enum { GENEVE = 8, RUN_MESSAGES = 64, RUN_BYTES = 65507 }; /* a run: what kernels take as one UDP_SEGMENT send */
+enum { WIRE = 256 << 10, WIRE_FILL = 128 << 10 };          /* sealed messages side by side; enough for one batch */
 enum { QUEUE_PACKETS = 128, RING_EVENTS = 4096, OUTPUT_RECORDS = 4096 };
 #define RING_BYTES (8u << 20)
 #define REKEY_AFTER_MESSAGES (1ULL << 60)
@@ -70,6 +74,18 @@ struct peer {
     atomic_ullong tx_bytes, rx_bytes, tx_packets, rx_packets;
 };
 
+/* What the kernel may take over; see features.c. */
+enum feature {
+    FEATURE_VNET = 1,      /* TUN: a virtio header in front of each packet */
+    FEATURE_TSO = 2,       /* TUN: TCP super-packets are read */
+    FEATURE_USO = 4,       /* TUN: UDP super-packets are read */
+    FEATURE_MERGE_TCP = 8, /* TUN: TCP super-packets are written */
+    FEATURE_MERGE_UDP = 16,
+    FEATURE_SEGMENT = 32, /* sockets: UDP_SEGMENT */
+    FEATURE_GRO = 64,     /* sockets: UDP_GRO */
+    FEATURES_ALL = 127
+};
+
 struct udp_socket {
     int fd;
     uint8_t uplink, family;
@@ -100,6 +116,9 @@ struct shim_transport {
     struct udp_socket sockets[MAX_SOCKETS];
     int socket_count;
     int tun_fd, mtu;
+    atomic_uint wanted;                   /* features that may be used */
+    atomic_uint tun_features;             /* of the device: those it has accepted and not refused since */
+    atomic_uint segment_slots, gro_slots; /* sockets, a bit for each slot, that do UDP_SEGMENT and UDP_GRO */
     int epoll_fd, stop_fd, tun_running;
     atomic_int started;
     pthread_t threads[2];
@@ -109,15 +128,21 @@ struct shim_transport {
 };
 typedef struct shim_transport transport;
 
-/* Datagrams on their way out; the data must live until the flush. */
+/* Datagrams on their way out; the data must live until the flush. Neighbours in memory of one size to one path are a run, which may leave as
+ * one send. */
 struct outbox {
     transport *t;
+    uint8_t *wire; /* room for messages, or NULL */
+    size_t wire_size, wire_used;
+    struct coalescer *inward; /* packets for TUN are gathered here, or NULL: written at once */
     int count;
     struct outbox_item {
         struct path path;
-        uint8_t geneve[8];
+        uint8_t geneve[GENEVE];
+        int front; /* geneve goes in front; then it is one message */
         const uint8_t *data;
-        size_t len;
+        size_t len, size; /* of all, of each; the last may be shorter */
+        int messages;
     } items[OUTBOX];
 };
 
@@ -133,6 +158,9 @@ int64_t now_ms(const transport *t);
 
 /* outbox.c */
 void outbox_add(struct outbox *o, const struct path *path, const uint8_t *data, size_t len);
+void outbox_add_whole(struct outbox *o, const struct path *path, const uint8_t *data, size_t len); /* UDP; a Geneve header is in it already */
+void outbox_geneve(uint8_t out[GENEVE], uint32_t vni, const uint8_t *data, size_t len);
+uint8_t *outbox_room(struct outbox *o, size_t len); /* on the wire, for a message to every path; flushes when there is none. len <= wire_size */
 void outbox_flush(struct outbox *o);
 
 /* session.c */
@@ -141,7 +169,7 @@ void session_retire(transport *t, struct session *s); /* peer.lock held; keys ar
 void session_free(struct session *s);
 void session_received(struct outbox *o, struct session *s, int data); /* after a packet of it opened: promotion, edges */
 void peer_install(struct outbox *o, struct peer *p, struct session *s, int as_next);
-void peer_send(struct outbox *o, struct peer *p, uint8_t *packet, size_t len); /* room of DATA_HEADER before and TAIL behind */
+void peer_send(struct outbox *o, struct peer *p, struct segments *s); /* the outbox has a wire */
 void peer_keepalive(struct outbox *o, struct peer *p);
 void peer_purge(transport *t, struct peer *p); /* drop what waits for a session; its HANDSHAKE edge is armed again */
 void peer_arm(transport *t, struct peer *p, unsigned mask);
@@ -150,7 +178,7 @@ void peer_drain(struct outbox *o, struct peer *p); /* peer.lock held by the call
 void peer_free(struct peer *p);
 
 /* outbound.c, inbound.c */
-void outbound_packet(struct outbox *o, uint8_t *packet, size_t len); /* same room */
+void outbound_packet(struct outbox *o, const struct vnet_header *v, uint8_t *packet, size_t len); /* the outbox has a wire */
 void inbound_datagram(struct outbox *o, const struct path *from, uint8_t *data, size_t len);
 void inbound_relay_frame(void *outbox, struct relay *r, uint8_t type, uint8_t *payload, size_t len);
 
@@ -158,9 +186,18 @@ void inbound_relay_frame(void *outbox, struct relay *r, uint8_t type, uint8_t *p
 uint64_t key_tag(const transport *t, const uint8_t *key); /* stands for a public key: nobody outside can find two keys with one tag */
 struct relay *transport_relay(transport *t, uint32_t region); /* made when there is none; the write lock is held */
 
-/* udp.c, tun.c */
-void udp_receive(transport *t, int slot, uint8_t *buffers);
-int udp_send(transport *t, struct outbox_item *items, int count);
-void tun_deliver(transport *t, const uint8_t *packet, size_t len);
-int tun_read_batch(transport *t, uint8_t *buffers);
+/* sockets.c, udp.c, tun.c, features.c */
+int socket_find(const transport *t, int uplink, int family); /* the slot, or -1 */
+void socket_offload(transport *t, int slot);                 /* what is wanted and what the kernel accepts */
+size_t udp_receive(struct coalescer *c, int slot, uint8_t *buffers); /* bytes */
+int udp_send(transport *t, const struct outbox_item *items, int count); /* messages that the sockets took */
+void tun_offload(transport *t);
+int tun_write(transport *t, const struct iovec *parts, int count); /* the first is the vnet header; 0 or errno */
+int tun_write_packet(transport *t, const uint8_t *packet, size_t len); /* 1, or 0: the device refused */
+void tun_deliver(struct outbox *o, const uint8_t *packet, size_t len);
+int tun_read_batch(transport *t, uint8_t *buffer, uint8_t *wire); /* 0: the device is gone */
+static inline unsigned tun_features(const transport *t)
+{
+    return atomic_load_explicit(&t->tun_features, memory_order_relaxed) & atomic_load_explicit(&t->wanted, memory_order_relaxed);
+}
 #endif

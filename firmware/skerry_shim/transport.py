@@ -19,7 +19,7 @@ from ._shim import lib as _lib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     Path = tuple[Any, ...]
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _BUFFER = 72 * 1024
 _FRAME_LIMIT = 65536 + 64
 _EVENTS = 4096
+_FEATURES = {"vnet_hdr": 1, "tso": 2, "uso": 4, "merge_tcp": 8, "merge_udp": 16, "udp_segment": 32, "udp_gro": 64}
 _DATAGRAM, _FRAME, _BAD_RELAY, _EDGE, _RELAY_OUT = 1, 2, 3, 4, 5
 
 _started: set[Transport] = set()  # their threads must end before libcrypto is torn down at exit
@@ -55,6 +56,7 @@ class Transport:
             raise LocalError("packet path: no memory or no file descriptors left")
         self._handle = _ffi.gc(handle, _lib.shim_transport_free)
         self._clock = clock
+        self._wanted = frozenset(_FEATURES)
         self._buffer = bytearray(_BUFFER)
 
     def __repr__(self) -> str:
@@ -145,6 +147,23 @@ class Transport:
         named = {_ffi.string(_lib.shim_counter_name(i)).decode(): int(out[i]) for i in range(count)}
         return {name: value for name, value in named.items() if value or name == "to_python"}
 
+    def features(self) -> dict[str, bool]:
+        """What the kernel takes over from the packet path, and whether it is in use now: `vnet_hdr` (TUN with virtio headers), `tso` and
+        `uso` (TCP and UDP super-packets read from TUN), `merge_tcp` and `merge_udp` (written to it), `udp_segment` and `udp_gro` (on any
+        socket)."""
+        bits = int(_lib.shim_features(self._live()))
+        return {name: bool(bits & bit) for name, bit in _FEATURES.items()}
+
+    def set_features(self, names: Iterable[str]) -> None:
+        """Use these alone, so far as the kernel accepts them; all unless told. `vnet_hdr` counts when the device is opened. For tests and
+        for a kernel that lies; LocalError for an unknown name."""
+        wanted = frozenset(names)
+        unknown = sorted(wanted - frozenset(_FEATURES))
+        if unknown:
+            raise LocalError(f"packet path: no feature {unknown[0]!r}; there are {', '.join(_FEATURES)}")
+        self._wanted = wanted
+        _lib.shim_set_features(self._live(), sum(_FEATURES[name] for name in wanted))
+
     # -- without sockets and TUN
 
     def datagram(self, path: Path, data: bytes) -> None:
@@ -175,7 +194,7 @@ class Transport:
 
     def open_tun(self, name: str, mtu: int) -> str:
         """Open the device before start(); the real name. LocalError says what is missing."""
-        real, fd = _tun.open_tun(name, mtu)
+        real, fd = _tun.open_tun(name, mtu, "vnet_hdr" in self._wanted)
         _lib.shim_attach_tun(self._live(), fd, mtu)
         return real
 

@@ -22,14 +22,15 @@ _REASONS = {
 }
 
 
-def open_tun(name: str, mtu: int) -> tuple[str, int]:
-    """(real name, descriptor) of a TUN device; a name with %d gets the next free number. LocalError with the reason otherwise."""
+def open_tun(name: str, mtu: int, header: bool = False) -> tuple[str, int]:
+    """(real name, descriptor) of a TUN device; a name with %d gets the next free number. `header`: each packet has a virtio header in front
+    (IFF_VNET_HDR), when the kernel has that. LocalError with the reason otherwise."""
     if not 0 < len(name.encode()) <= _NAME_LIMIT or "/" in name or any(c.isspace() for c in name):
         raise LocalError(f"TUN device name {name!r}: need 1 to {_NAME_LIMIT} bytes without spaces and slashes")
     if not 576 <= mtu <= 65535:
         raise LocalError(f"TUN device {name}: MTU {mtu}, need 576..65535")
     buffer = _ffi.new("char[16]", name.encode())
-    fd = int(_lib.shim_tun_open(buffer, mtu))
+    fd = int(_lib.shim_tun_open(buffer, mtu, header))
     if fd < 0:
         raise LocalError(f"TUN device {name}: {_REASONS.get(-fd, os.strerror(-fd))}")
     return _ffi.string(buffer).decode(), fd

@@ -1,111 +1,17 @@
-/* UDP sockets, one for each uplink and family: opened with large buffers, read and written in batches, never waited for. A datagram that
- * the socket will not take is dropped and counted; TCP inside the tunnel copes, and so does everything else that may lose packets. */
+/* UDP in batches: received with recvmmsg, where the kernel has gathered datagrams of one sender and size (UDP_GRO), sent with sendmmsg, where it cuts
+ * runs apart (UDP_SEGMENT). Nothing waits: a datagram that the socket will not take is dropped and counted; TCP inside the tunnel copes,
+ * and so does everything else that may lose packets. A run that is refused goes out message by message; when that works where the run did
+ * not, and its size was not the reason, the socket gets no more runs. */
 #include <errno.h>
-#include <netinet/in.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
+#include "sockets.h"
 #include "transport.h"
 
-#define BUFFER_BYTES (4 << 20)
-
-static void enlarge(int fd, int forced, int plain)
-{
-    int size = BUFFER_BYTES;
-    if (setsockopt(fd, SOL_SOCKET, forced, &size, sizeof size) < 0)
-        setsockopt(fd, SOL_SOCKET, plain, &size, sizeof size); /* then the system's limit holds */
-}
-
-union any_address {
-    struct sockaddr plain;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
+union control { /* aligned as a control message has to be */
+    struct cmsghdr head;
+    uint8_t bytes[CMSG_SPACE(sizeof(int))];
 };
-
-static socklen_t make_address(union any_address *a, int family, const uint8_t *address, uint16_t port)
-{
-    memset(a, 0, sizeof *a);
-    if (family == 4) {
-        a->v4.sin_family = AF_INET;
-        a->v4.sin_port = htons(port);
-        memcpy(&a->v4.sin_addr, address, 4);
-        return sizeof a->v4;
-    }
-    a->v6.sin6_family = AF_INET6;
-    a->v6.sin6_port = htons(port);
-    memcpy(&a->v6.sin6_addr, address, 16);
-    return sizeof a->v6;
-}
-
-/* A bound socket, or -errno. */
-static int open_socket(int family, uint16_t *port)
-{
-    static const uint8_t any[16];
-    union any_address a;
-    int on = 1, error;
-    socklen_t len = make_address(&a, family, any, *port);
-    int fd = socket(family == 4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -errno;
-    enlarge(fd, SO_RCVBUFFORCE, SO_RCVBUF);
-    enlarge(fd, SO_SNDBUFFORCE, SO_SNDBUF);
-    if ((family == 6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0) || bind(fd, &a.plain, len) < 0 ||
-        getsockname(fd, &a.plain, &len) < 0) {
-        error = errno;
-        close(fd);
-        return -error;
-    }
-    *port = ntohs(family == 4 ? a.v4.sin_port : a.v6.sin6_port);
-    return fd;
-}
-
-static int find_socket(const transport *t, int uplink, int family)
-{
-    for (int i = 0; i < t->socket_count; i++)
-        if (t->sockets[i].uplink == uplink && t->sockets[i].family == family)
-            return i;
-    return -1;
-}
-
-/* Watch the socket and put it in place of the one the slot had; 0 or -errno. */
-static int place(transport *t, int slot, struct udp_socket fresh)
-{
-    struct epoll_event event = {.events = EPOLLIN, .data.u32 = (uint32_t)slot};
-    if (epoll_ctl(t->epoll_fd, EPOLL_CTL_ADD, fresh.fd, &event) < 0)
-        return -errno;
-    if (slot < t->socket_count)
-        close(t->sockets[slot].fd);
-    else
-        t->socket_count++;
-    t->sockets[slot] = fresh;
-    return 0;
-}
-
-static int bind_locked(transport *t, int uplink, int family, uint16_t port)
-{
-    int slot = find_socket(t, uplink, family), result;
-    if (slot >= 0 && port && t->sockets[slot].port == port)
-        return port;
-    if (slot < 0 && t->socket_count == MAX_SOCKETS)
-        return -EMFILE;
-    int fd = open_socket(family, &port);
-    if (fd < 0)
-        return fd; /* the old one stays */
-    result = place(t, slot < 0 ? t->socket_count : slot, (struct udp_socket){fd, (uint8_t)uplink, (uint8_t)family, port});
-    if (result < 0)
-        close(fd);
-    return result < 0 ? result : port;
-}
-
-int shim_bind(transport *t, int uplink, int family, uint16_t port)
-{
-    pthread_rwlock_wrlock(&t->table);
-    int result = bind_locked(t, uplink, family, port);
-    pthread_rwlock_unlock(&t->table);
-    return result;
-}
 
 static void path_of(struct path *p, const struct udp_socket *s, const union any_address *a)
 {
@@ -119,39 +25,79 @@ static void path_of(struct path *p, const struct udp_socket *s, const union any_
         memcpy(p->address, &a->v6.sin6_addr, 16);
 }
 
-void udp_receive(transport *t, int slot, uint8_t *buffers)
+/* The size of the datagrams in what was received; all of it when it is one. */
+static size_t gathered(struct msghdr *m, size_t len)
 {
+    int size;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c))
+        if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == SOCKET_GRO && c->cmsg_len >= CMSG_LEN(sizeof size)) {
+            memcpy(&size, CMSG_DATA(c), sizeof size);
+            if (size > 0 && (size_t)size < len)
+                return (size_t)size;
+        }
+    return len;
+}
+
+static void take_in(struct outbox *o, const struct path *from, uint8_t *data, size_t len, size_t size)
+{
+    do {
+        size_t n = len < size ? len : size;
+        inbound_datagram(o, from, data, n);
+        data += n;
+        len -= n;
+    } while (len);
+}
+
+size_t udp_receive(struct coalescer *c, int slot, uint8_t *buffers)
+{
+    transport *t = c->t;
     struct mmsghdr messages[BATCH];
     struct iovec vectors[BATCH];
     union any_address from[BATCH];
-    struct outbox o = {.t = t};
+    union control controls[BATCH];
+    struct outbox o = {.t = t, .inward = c};
     struct path path;
+    size_t bytes = 0;
     for (int i = 0; i < BATCH; i++) {
         vectors[i] = (struct iovec){buffers + (size_t)i * SLOT, SLOT};
-        messages[i] = (struct mmsghdr){.msg_hdr = {&from[i], sizeof from[i], &vectors[i], 1, NULL, 0, 0}};
+        messages[i] = (struct mmsghdr){.msg_hdr = {&from[i], sizeof from[i], &vectors[i], 1, &controls[i], sizeof controls[i], 0}};
     }
     pthread_rwlock_rdlock(&t->table);
     const struct udp_socket *s = &t->sockets[slot];
     int count = recvmmsg(s->fd, messages, BATCH, MSG_DONTWAIT, NULL);
     for (int i = 0; i < count; i++) {
+        size_t len = messages[i].msg_len;
         path_of(&path, s, &from[i]);
-        inbound_datagram(&o, &path, vectors[i].iov_base, messages[i].msg_len);
+        take_in(&o, &path, vectors[i].iov_base, len, gathered(&messages[i].msg_hdr, len));
+        bytes += len;
     }
+    coalesce_flush(c);
     outbox_flush(&o);
     pthread_rwlock_unlock(&t->table);
+    return bytes;
 }
+
+/* -- sending */
 
 static void fill(struct mmsghdr *m, struct iovec *v, union any_address *to, const struct outbox_item *item)
 {
-    int header = item->path.id != 0;
-    v[0] = (struct iovec){(void *)item->geneve, 8};
+    v[0] = (struct iovec){(void *)item->geneve, GENEVE};
     v[1] = (struct iovec){(void *)item->data, item->len};
-    *m = (struct mmsghdr){.msg_hdr = {.msg_name = to, .msg_iov = header ? v : v + 1, .msg_iovlen = header ? 2 : 1}};
-    m->msg_hdr.msg_namelen = make_address(to, item->path.family, item->path.address, item->path.port);
+    *m = (struct mmsghdr){.msg_hdr = {.msg_name = to, .msg_iov = item->front ? v : v + 1, .msg_iovlen = item->front ? 2 : 1}};
+    m->msg_hdr.msg_namelen = socket_address(to, item->path.family, item->path.address, item->path.port);
 }
 
-/* A run of messages for one socket; one that is refused is skipped. */
-static int send_run(int fd, struct mmsghdr *messages, int count)
+static void fill_size(struct msghdr *m, union control *control, size_t size)
+{
+    uint16_t value = (uint16_t)size;
+    control->head = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof value), .cmsg_level = IPPROTO_UDP, .cmsg_type = SOCKET_SEGMENT};
+    memcpy(CMSG_DATA(&control->head), &value, sizeof value);
+    m->msg_control = control;
+    m->msg_controllen = CMSG_SPACE(sizeof value);
+}
+
+/* One call after the other for what is left; a message that is refused is skipped. */
+static int send_all(int fd, struct mmsghdr *messages, int count)
 {
     int sent = 0;
     for (int at = 0; at < count;) {
@@ -164,21 +110,78 @@ static int send_run(int fd, struct mmsghdr *messages, int count)
     return sent;
 }
 
-int udp_send(transport *t, struct outbox_item *items, int count)
+/* A run, each message by itself. */
+static int send_each(int fd, const struct outbox_item *item)
+{
+    struct mmsghdr messages[RUN_MESSAGES];
+    struct iovec vectors[RUN_MESSAGES][2];
+    union any_address to;
+    for (int i = 0; i < item->messages; i++) {
+        size_t at = (size_t)i * item->size, rest = item->len - at;
+        fill(&messages[i], vectors[i], &to, item);
+        vectors[i][1] = (struct iovec){(void *)(item->data + at), rest < item->size ? rest : item->size};
+    }
+    return send_all(fd, messages, item->messages);
+}
+
+static int send_refused(transport *t, int slot, const struct outbox_item *item, int error)
+{
+    if (error != EMSGSIZE && error != EINVAL && error != EIO && error != EOPNOTSUPP && error != ENOPROTOOPT)
+        return 0;
+    int sent = send_each(t->sockets[slot].fd, item);
+    if (error != EMSGSIZE && sent == item->messages)
+        atomic_fetch_and(&t->segment_slots, ~(1u << slot));
+    return sent;
+}
+
+/* Items of one socket that does UDP_SEGMENT. */
+static int send_runs(transport *t, int slot, const struct outbox_item *items, int count)
 {
     struct mmsghdr messages[OUTBOX];
     struct iovec vectors[OUTBOX][2];
     union any_address to[OUTBOX];
-    int sent = 0, run;
-    for (int i = 0; i < count; i++)
+    union control controls[OUTBOX];
+    int sent = 0, n;
+    for (int i = 0; i < count; i++) {
         fill(&messages[i], vectors[i], &to[i], &items[i]);
+        if (items[i].messages > 1)
+            fill_size(&messages[i].msg_hdr, &controls[i], items[i].size);
+    }
+    for (int at = 0; at < count;) {
+        n = sendmmsg(t->sockets[slot].fd, messages + at, (unsigned)(count - at), MSG_DONTWAIT);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            sent += items[at].messages > 1 ? send_refused(t, slot, &items[at], errno) : 0;
+            at++;
+        }
+        for (; n > 0; n--)
+            sent += items[at++].messages;
+    }
+    return sent;
+}
+
+static int send_group(transport *t, int slot, const struct outbox_item *items, int count)
+{
+    int sent = 0;
+    if (slot < 0)
+        return 0;
+    if (atomic_load_explicit(&t->segment_slots, memory_order_relaxed) >> slot & 1)
+        return send_runs(t, slot, items, count);
+    for (int i = 0; i < count; i++)
+        sent += send_each(t->sockets[slot].fd, &items[i]);
+    return sent;
+}
+
+int udp_send(transport *t, const struct outbox_item *items, int count)
+{
+    int sent = 0, run;
     for (int i = 0; i < count; i += run) {
-        int slot = find_socket(t, items[i].path.uplink, items[i].path.family);
+        int slot = socket_find(t, items[i].path.uplink, items[i].path.family);
         for (run = 1; i + run < count && items[i + run].path.uplink == items[i].path.uplink &&
                       items[i + run].path.family == items[i].path.family;)
             run++;
-        if (slot >= 0)
-            sent += send_run(t->sockets[slot].fd, messages + i, run);
+        sent += send_group(t, slot, items + i, run);
     }
     return sent;
 }

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import zlib
+from collections.abc import Iterable
 
 from skerry_core import filter as rules
 from skerry_shim.transport import Transport
@@ -32,8 +33,10 @@ def enter(name: str) -> None:
         os.close(fd)
 
 
-def build(host: Host) -> Transport:
+def build(host: Host, features: Iterable[str] | None = None) -> Transport:
     transport = Transport()
+    if features is not None:
+        transport.set_features(features)
     enter(host.name)
     assert transport.open_tun("skerry%d", 1280) == "skerry0"
     assert transport.bind(0, 4, 41641) == 41641 and transport.bind(0, 6, 41641) == 41641
@@ -60,13 +63,14 @@ def introduce(transport: Transport, own: str, other: str, address: bytes, slot: 
     )
 
 
-def transfer(size: int) -> float:
+def transfer(size: int, address: str = ".".join(str(p) for p in INNER["b"])) -> float:
     """Send from a to b over TCP; seconds. AssertionError when a byte differs."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     enter("b")
-    listener = socket.create_server((".".join(str(p) for p in INNER["b"]), 0))
+    listener = socket.create_server((address, 0), family=family)
     listener.settimeout(20)
     enter("a")
-    sender = socket.socket()
+    sender = socket.socket(family)
     sender.settimeout(20)
     sender.connect(listener.getsockname())
     receiver, _ = listener.accept()
@@ -102,13 +106,16 @@ def main() -> int:
         address = {name: socket.inet_aton(host.address) for name, host in hosts.items()}
         introduce(ends["b"], "b", "a", address["a"], "next")
         introduce(ends["a"], "a", "b", address["b"], "current")
+        before = os.times()
         seconds = transfer(size)
+        used = os.times()
         before6 = hosts["a"].bytes_on("wan")[1]
         ends["a"].apply([("paths", 1, [(0, 6, socket.inet_pton(socket.AF_INET6, WIDE["b"]), 41641, 0)])])
         transfer(4 << 20)
         result = {
             "seconds": seconds,
             "megabits": size * 8 / seconds / 1e6,
+            "cpu_seconds_per_gigabyte": (used.user + used.system - before.user - before.system) / size * 1e9,
             "wan_bytes_ipv6": hosts["a"].bytes_on("wan")[1] - before6,
             "events": {name: [list(event) for event in end.poll()] for name, end in ends.items()},
             "counters": {name: end.counters() for name, end in ends.items()},

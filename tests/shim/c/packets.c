@@ -178,6 +178,50 @@ static void test_flows(void)
     CHECK(!packet_inspect(&p, back, 28)); /* SCTP needs 12 */
 }
 
+static void outbound(struct flows *f, int port)
+{
+    uint8_t d[40];
+    struct packet p;
+    size_t len = make4(d, PROTO_UDP, 8);
+    d[20] = (uint8_t)(port >> 8);
+    d[21] = (uint8_t)port;
+    CHECK(packet_inspect(&p, d, len));
+    flows_outbound(f, &p);
+}
+
+static int replied(struct flows *f, int port)
+{
+    uint8_t d[40];
+    struct packet p;
+    size_t len = make4(d, PROTO_UDP, 8);
+    memcpy(d + 12, "\x64\x40\0\1\x64\x40\0\2", 8);
+    d[22] = (uint8_t)(port >> 8);
+    d[23] = (uint8_t)port;
+    CHECK(packet_inspect(&p, d, len));
+    return flows_reply(f, &p);
+}
+
+/* What a thread met last spares it the lock, but lives no longer than the flow and belongs to one table. */
+static void test_flow_met_last(void)
+{
+    static struct flows f, other;
+    flows_init(&f);
+    flows_init(&other);
+    outbound(&f, 5);
+    CHECK(replied(&f, 5) && replied(&f, 5) && !replied(&other, 5) && replied(&f, 5) && !replied(&f, 6));
+    for (int i = 0; i < 2 * FLOW_GENERATION; i++) {
+        outbound(&f, 1000 + i);
+        outbound(&f, 1000 + i);
+    }
+    CHECK(!replied(&f, 5));
+    outbound(&f, 5);
+    CHECK(replied(&f, 5));
+    flows_init(&f); /* another table in the same place */
+    CHECK(!replied(&f, 5));
+    outbound(&f, 7);
+    CHECK(replied(&f, 7) && !replied(&f, 5));
+}
+
 static void test_rubbish(void)
 {
     static struct flows flows;
@@ -219,6 +263,7 @@ int main(void)
     test_edges6();
     test_filter();
     test_flows();
+    test_flow_met_last();
     test_rubbish();
     return 0;
 }

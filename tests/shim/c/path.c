@@ -286,9 +286,79 @@ static void test_threads(void)
     shim_transport_free(b);
 }
 
+/* A UDP super-packet over the peer's paths: a direct one, two, one behind a Geneve header, a relay's; and while there is no session. */
+static void super_over(const struct path *paths, size_t count, int relayed, int before_session)
+{
+    static uint8_t packet[65535], wire[WIRE], out[1 << 17], body[8 + 2 * sizeof(struct path)], expected[2000];
+    transport *a = endpoint(1, 2), *b = endpoint(2, 1);
+    size_t len = udp_packet(packet, 1, 2, 60 * 1200 - 900 - 7000), n;
+    struct outbox o = {.t = a, .wire = wire, .wire_size = 10000}; /* it has to be flushed in between */
+    struct vnet_header v = {VNET_NEEDS_CSUM, VNET_UDP, 28, 1200, 20, 6};
+    struct segments s;
+    any_bytes(packet + 28, len - 28);
+    session_change(1, 1, 22, 11, 2, 1);
+    CHECK(commit(b));
+    body[0] = 1;
+    memcpy(body + 8, paths, count * sizeof *paths);
+    change(6, body, 8 + count * sizeof *paths);
+    if (!before_session)
+        session_change(1, 0, 11, 22, 1, 2);
+    CHECK(commit(a));
+    outbound_packet(&o, &v, packet, len);
+    v.gso_size = 0;
+    outbound_packet(&o, &v, packet, len);
+    CHECK(counter(a, DROP_malformed) == 1);
+    outbox_flush(&o);
+    if (before_session) {
+        session_change(1, 0, 11, 22, 1, 2);
+        CHECK(commit(a));
+    }
+    if (relayed) { /* SendPacket for Alice is RecvPacket for Bob */
+        int64_t size = shim_relay_out(a, 900, out, sizeof out, sizeof out);
+        for (int64_t at = 0; at < size; at += 5 + (int64_t)(out[at + 3] << 8 | out[at + 4]))
+            out[at] = 5;
+        CHECK(size > 60000);
+        shim_relay_in(b, 900, out, (size_t)size);
+    }
+    while (carry(a, b) > 0) {
+    }
+    CHECK(counter(b, DROP_replay) == (count < 2 ? 0 : before_session ? 54 : 55) && /* with the keepalive */
+          counter(b, DROP_unknown) == 0);
+    int64_t size = shim_packets(b, out, sizeof out), at = 0;
+    v.gso_size = 1200;
+    CHECK(segments_open(&s, &v, packet, len));
+    for (; (n = segments_length(&s)) != 0; at += 80 + (int64_t)n) {
+        segments_write(&s, expected);
+        CHECK(at + 80 + (int64_t)n <= size && !memcmp(out + at + 80, expected, n));
+    }
+    CHECK(at == size);
+    uint64_t stats[4];
+    CHECK(shim_peer_stats(a, 1, stats) && stats[0] == (uint64_t)size - 54 * 80 && stats[2] == 54);
+    shim_transport_free(a);
+    shim_transport_free(b);
+}
+
+static void test_super(void)
+{
+    struct path direct = {.family = 4, .port = 1, .address = {127, 0, 0, 1}}, other = direct, behind = direct, relay = {.id = 900};
+    struct path both[2] = {direct, direct}, mixed[2] = {direct, direct};
+    other.port = 2;
+    both[1] = other;
+    behind.id = 0x123456;
+    mixed[1] = behind;
+    for (int before = 0; before < 2; before++) {
+        super_over(&direct, 1, 0, before);
+        super_over(both, 2, 0, before);
+        super_over(&behind, 1, 0, before);
+        super_over(mixed, 2, 0, before);
+        super_over(&relay, 1, 1, before);
+    }
+}
+
 int main(void)
 {
     test_session();
+    test_super();
     test_atomic();
     test_rubbish();
     test_threads();

@@ -1,0 +1,120 @@
+/* UDP sockets, one for each uplink and family: opened with large buffers, replaced by bind, told what they may offload to the kernel. What goes
+ * through them is in udp.c. */
+#include "sockets.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "transport.h"
+
+#define BUFFER_BYTES (4 << 20)
+
+static void enlarge(int fd, int forced, int plain)
+{
+    int size = BUFFER_BYTES;
+    if (setsockopt(fd, SOL_SOCKET, forced, &size, sizeof size) < 0)
+        setsockopt(fd, SOL_SOCKET, plain, &size, sizeof size); /* then the system's limit holds */
+}
+
+socklen_t socket_address(union any_address *a, int family, const uint8_t *address, uint16_t port)
+{
+    memset(a, 0, sizeof *a);
+    if (family == 4) {
+        a->v4.sin_family = AF_INET;
+        a->v4.sin_port = htons(port);
+        memcpy(&a->v4.sin_addr, address, 4);
+        return sizeof a->v4;
+    }
+    a->v6.sin6_family = AF_INET6;
+    a->v6.sin6_port = htons(port);
+    memcpy(&a->v6.sin6_addr, address, 16);
+    return sizeof a->v6;
+}
+
+/* A bound socket, or -errno. */
+static int open_socket(int family, uint16_t *port)
+{
+    static const uint8_t any[16];
+    union any_address a;
+    int on = 1, error;
+    socklen_t len = socket_address(&a, family, any, *port);
+    int fd = socket(family == 4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    enlarge(fd, SO_RCVBUFFORCE, SO_RCVBUF);
+    enlarge(fd, SO_SNDBUFFORCE, SO_SNDBUF);
+    if ((family == 6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0) || bind(fd, &a.plain, len) < 0 ||
+        getsockname(fd, &a.plain, &len) < 0) {
+        error = errno;
+        close(fd);
+        return -error;
+    }
+    *port = ntohs(family == 4 ? a.v4.sin_port : a.v6.sin6_port);
+    return fd;
+}
+
+int socket_find(const transport *t, int uplink, int family)
+{
+    for (int i = 0; i < t->socket_count; i++)
+        if (t->sockets[i].uplink == uplink && t->sockets[i].family == family)
+            return i;
+    return -1;
+}
+
+/* Watch the socket and put it in place of the one the slot had; 0 or -errno. */
+static int place(transport *t, int slot, struct udp_socket fresh)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = (uint32_t)slot};
+    if (epoll_ctl(t->epoll_fd, EPOLL_CTL_ADD, fresh.fd, &event) < 0)
+        return -errno;
+    if (slot < t->socket_count)
+        close(t->sockets[slot].fd);
+    else
+        t->socket_count++;
+    t->sockets[slot] = fresh;
+    socket_offload(t, slot);
+    return 0;
+}
+
+static int bind_locked(transport *t, int uplink, int family, uint16_t port)
+{
+    int slot = socket_find(t, uplink, family), result;
+    if (slot >= 0 && port && t->sockets[slot].port == port)
+        return port;
+    if (slot < 0 && t->socket_count == MAX_SOCKETS)
+        return -EMFILE;
+    int fd = open_socket(family, &port);
+    if (fd < 0)
+        return fd; /* the old one stays */
+    result = place(t, slot < 0 ? t->socket_count : slot, (struct udp_socket){fd, (uint8_t)uplink, (uint8_t)family, port});
+    if (result < 0)
+        close(fd);
+    return result < 0 ? result : port;
+}
+
+int shim_bind(transport *t, int uplink, int family, uint16_t port)
+{
+    pthread_rwlock_wrlock(&t->table);
+    int result = bind_locked(t, uplink, family, port);
+    pthread_rwlock_unlock(&t->table);
+    return result;
+}
+
+static void set_bit(atomic_uint *bits, int slot, int on)
+{
+    if (on)
+        atomic_fetch_or(bits, 1u << slot);
+    else
+        atomic_fetch_and(bits, ~(1u << slot));
+}
+
+void socket_offload(transport *t, int slot)
+{
+    int fd = t->sockets[slot].fd, none = 0, gro = (t->wanted & FEATURE_GRO) != 0;
+    int accepted = setsockopt(fd, IPPROTO_UDP, SOCKET_GRO, &gro, sizeof gro) == 0;
+    set_bit(&t->gro_slots, slot, gro && accepted);
+    accepted = setsockopt(fd, IPPROTO_UDP, SOCKET_SEGMENT, &none, sizeof none) == 0; /* each send names its size */
+    set_bit(&t->segment_slots, slot, (t->wanted & FEATURE_SEGMENT) && accepted);
+}
