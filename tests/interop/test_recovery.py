@@ -56,7 +56,8 @@ class Network:
         direct = False
         try:
             peers = {peer["name"]: peer for peer in self.a.own_status()["peers"]}
-            direct = peers["b"]["path"]["kind"] == "direct"
+            # a path that was just blocked is still named, while packets go to the relay too
+            direct = peers["b"]["path"]["kind"] == "direct" and not self.blocked
             self.a.transfer("get", peers["b"]["addresses"][0], PIECE, timeout=20)
         except (LabError, subprocess.TimeoutExpired):
             self.direct += [False] * direct
