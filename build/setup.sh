@@ -36,7 +36,7 @@ packages=$(cat requirements.lock | sha256sum | cut -c1-32)
 [ -x .venv/bin/python ] || { say "creating .venv"; "$python" -m venv .venv; }
 if [ "$(cat .venv/packages-stamp 2>/dev/null)" != "$packages" ]; then
   say "installing Python packages (locked)"
-  .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+  .venv/bin/python -m pip install -q --disable-pip-version-check --use-pep517 --require-hashes -r requirements.lock
   echo "$packages" > .venv/packages-stamp
 fi
 say "building skerry"
