@@ -27,6 +27,8 @@ def why_not() -> str | None:
     if not os.path.exists("/dev/net/tun"):
         return "/dev/net/tun is missing: load the module with: sudo modprobe tun (in a container: add the device /dev/net/tun)"
     probe = subprocess.run([*unshare(), "true"], capture_output=True, text=True)
+    if probe.returncode and os.geteuid() == 0:
+        return f"root may not make namespaces here ({probe.stderr.strip()}); in a container, allow it CAP_SYS_ADMIN and CAP_NET_ADMIN"
     if probe.returncode:
         return (
             f"user namespaces are not allowed here ({probe.stderr.strip()}); run the same command with sudo, or allow them with: "
