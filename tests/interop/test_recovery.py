@@ -51,14 +51,17 @@ class Network:
             for pair in [threads.submit(one.reaches, address[other], SETTLED) for one, other in pairs]:
                 pair.result()
 
+    def is_direct(self) -> bool:
+        """Whether a's packets to b take a direct path that is open; one that was just blocked is still named for a while."""
+        peers = {peer["name"]: peer for peer in self.a.own_status()["peers"]}
+        return bool(peers["b"]["path"]["kind"] == "direct" and not self.blocked)
+
     def transfer(self) -> None:
         """Directly, or through the relay, as UDP is blocked or not."""
         direct = False
         try:
-            peers = {peer["name"]: peer for peer in self.a.own_status()["peers"]}
-            # a path that was just blocked is still named, while packets go to the relay too
-            direct = peers["b"]["path"]["kind"] == "direct" and not self.blocked
-            self.a.transfer("get", peers["b"]["addresses"][0], PIECE, timeout=20)
+            direct = self.is_direct()
+            self.a.transfer("get", self.b.address, PIECE, timeout=20)
         except (LabError, subprocess.TimeoutExpired):
             self.direct += [False] * direct
         else:
@@ -118,6 +121,7 @@ def test_everything_recovers_from_kill_9(lab: Lab, gateway: Gateway, victim: str
     chance = random.Random(f"kill-{victim}")
     network = Network(lab, gateway)
     network.settled()
+    until("a reaches b directly", lambda: network.a.reaches(network.b.address) or network.is_direct(), 30)
     kinds = [network.transfer, network.change_path, network.join, network.handshake, network.transfer, network.nothing]
     rounds = [kinds[number % len(kinds)] for number in range(ROUNDS)]
     chance.shuffle(rounds)
