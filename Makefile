@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV := .venv/bin
 export PYTHON
 
-
 .PHONY: install uninstall help run test check bench soak fuzz setup setup-test peers lock clean
 
 help: ## this list
@@ -11,6 +10,7 @@ help: ## this list
 
 run: ## a gateway and two nodes behind two NATs, in namespaces; TAILSCALE=1 adds an official client
 	@build/setup.sh run
+	@$(if $(TAILSCALE),build/peers.sh >/dev/null)
 	@$(VENV)/python -m tests.netlab.demo $(if $(TAILSCALE),--tailscale)
 
 test: setup-test peers ## every test that needs no hour, with a time table at the end; ONLY="core sim" for some stages
@@ -26,7 +26,7 @@ soak: setup-test ## the simulator over many seeds (SEEDS=20)
 	@$(VENV)/python -m tests.sim --seeds $(or $(SEEDS),20)
 
 fuzz: setup-test ## long runs of the hostile-input tests
-	@HYPOTHESIS_PROFILE=fuzz $(VENV)/pytest tests/core tests/gateway -k "hostile or hypothesis or random" --timeout 7200
+	@HYPOTHESIS_PROFILE=fuzz $(VENV)/pytest tests/core tests/shim tests/node tests/gateway -m hypothesis --timeout 7200
 
 install: ## on a server or a board, as root: commands and systemd units; "make uninstall" takes them away
 	@build/install.sh

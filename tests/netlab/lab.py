@@ -62,9 +62,6 @@ class Host:
             raise LabError(f"{self.name}: {' '.join(argv)} -> {done.returncode}\n{done.stdout}{done.stderr}")
         return done
 
-    def json(self, *argv: str) -> object:
-        return json.loads(self.run(*argv).stdout)
-
     def start(self, *argv: str, log: str | None = None, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
         """Start a process that the lab ends; its output goes to the lab's folder."""
         path = self.lab.path / f"{log or self.name + '-' + os.path.basename(argv[0])}.log"
