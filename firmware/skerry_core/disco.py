@@ -151,13 +151,14 @@ class _Binding(Message):
     def _body(self) -> bytes:
         return struct.pack(">II", self.vni, self.generation) + self.remote_key + self.challenge
 
-
-def _parse_binding(body: bytes) -> "tuple[int, int, bytes, bytes]":
-    _need(body, 8 + KEY + CHALLENGE, "binding")
-    vni, generation = struct.unpack_from(">II", body, 0)
-    if generation == 0:
-        raise PeerError("disco binding: generation 0, need 1 or more")
-    return vni, generation, body[8 : 8 + KEY], body[8 + KEY : 8 + KEY + CHALLENGE]
+    @classmethod
+    def parse(cls, body: bytes) -> "_Binding":
+        """PeerError when short or of generation 0."""
+        _need(body, 8 + KEY + CHALLENGE, "binding")
+        vni, generation = struct.unpack_from(">II", body, 0)
+        if generation == 0:
+            raise PeerError("disco binding: generation 0, need 1 or more")
+        return cls(vni, generation, body[8 : 8 + KEY], body[8 + KEY : 8 + KEY + CHALLENGE])
 
 
 class Bind(_Binding):
@@ -165,35 +166,17 @@ class Bind(_Binding):
 
     kind = 4
 
-    @staticmethod
-    def parse(body: bytes) -> "Bind":
-        """PeerError when short or of generation 0."""
-        vni, generation, remote, challenge = _parse_binding(body)
-        return Bind(vni, generation, remote, challenge)
-
 
 class Challenge(_Binding):
     """Relay to client: return this to prove your address."""
 
     kind = 5
 
-    @staticmethod
-    def parse(body: bytes) -> "Challenge":
-        """PeerError when short or of generation 0."""
-        vni, generation, remote, challenge = _parse_binding(body)
-        return Challenge(vni, generation, remote, challenge)
-
 
 class Answer(_Binding):
     """Client to relay: the challenge."""
 
     kind = 6
-
-    @staticmethod
-    def parse(body: bytes) -> "Answer":
-        """PeerError when short or of generation 0."""
-        vni, generation, remote, challenge = _parse_binding(body)
-        return Answer(vni, generation, remote, challenge)
 
 
 class Allocation:
