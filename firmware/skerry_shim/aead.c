@@ -66,6 +66,31 @@ int aead_open(EVP_CIPHER_CTX *ctx, uint8_t *out, const uint8_t *nonce12, const u
     return EVP_DecryptFinal_ex(ctx, none, &n) == 1 ? 1 : failed(0);
 }
 
+static void nonce_of(uint8_t nonce[12], uint64_t counter)
+{
+    memset(nonce, 0, 4);
+    for (int i = 0; i < 8; i++)
+        nonce[4 + i] = (uint8_t)(counter >> (8 * i));
+}
+
+void aead_seal_items(EVP_CIPHER_CTX *ctx, struct aead_item *items, int count)
+{
+    uint8_t nonce[12];
+    for (struct aead_item *i = items; i < items + count; i++) {
+        nonce_of(nonce, i->counter);
+        i->ok = aead_seal(ctx, i->data, nonce, i->data, i->len, NULL, 0) == 1;
+    }
+}
+
+void aead_open_items(EVP_CIPHER_CTX *ctx, struct aead_item *items, int count)
+{
+    uint8_t nonce[12];
+    for (struct aead_item *i = items; i < items + count; i++) {
+        nonce_of(nonce, i->counter);
+        i->ok = aead_open(ctx, i->data, nonce, i->data, i->len + AEAD_TAG, NULL, 0) == 1;
+    }
+}
+
 int shim_seal(uint8_t *out, const uint8_t *key, const uint8_t *nonce12, const uint8_t *in, size_t len, const uint8_t *ad, size_t ad_len)
 {
     EVP_CIPHER_CTX *ctx = aead_new(key, 1);

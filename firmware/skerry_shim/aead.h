@@ -7,10 +7,21 @@
 
 #define AEAD_TAG 16
 
+/* One message of a batch, sealed or opened in place. */
+struct aead_item {
+    uint8_t *data;    /* the packet; its tag is the 16 bytes behind */
+    size_t len;       /* without the tag */
+    uint64_t counter; /* the nonce is 4 zero bytes and the counter, little-endian */
+    int ok;           /* 1: done; else its bytes are of no use */
+};
+
 /* A context with its key set for one direction; NULL when libcrypto fails. Freed, and its key wiped, by EVP_CIPHER_CTX_free. */
 EVP_CIPHER_CTX *aead_new(const uint8_t *key, int seal);
 /* out: len + 16 bytes; may be the same as in. 1 done, -1 libcrypto failed. */
 int aead_seal(EVP_CIPHER_CTX *ctx, uint8_t *out, const uint8_t *nonce12, const uint8_t *in, size_t len, const uint8_t *ad, size_t ad_len);
 /* len counts the tag; out: len - 16 bytes, may be the same as in. 1 done, 0 not authentic, -1 libcrypto failed. */
 int aead_open(EVP_CIPHER_CTX *ctx, uint8_t *out, const uint8_t *nonce12, const uint8_t *in, size_t len, const uint8_t *ad, size_t ad_len);
+/* Messages under one key, no additional data. */
+void aead_seal_items(EVP_CIPHER_CTX *ctx, struct aead_item *items, int count);
+void aead_open_items(EVP_CIPHER_CTX *ctx, struct aead_item *items, int count);
 #endif

@@ -44,10 +44,12 @@ static int extends(struct outbox_item *run, const struct path *path, const uint8
     return 1;
 }
 
+static void send_all(struct outbox *o);
+
 static struct outbox_item *new_item(struct outbox *o, const struct path *path, const uint8_t *data, size_t len)
 {
     if (o->count == OUTBOX)
-        outbox_flush(o);
+        send_all(o);
     struct outbox_item *item = &o->items[o->count++];
     item->path = *path;
     item->front = 0;
@@ -80,7 +82,7 @@ void outbox_add(struct outbox *o, const struct path *path, const uint8_t *data, 
 
 uint8_t *outbox_room(struct outbox *o, size_t len)
 {
-    if (o->wire_used + len > o->wire_size || o->count + MAX_PATHS > OUTBOX)
+    if (o->wire_used + len > o->wire_size)
         outbox_flush(o);
     return o->wire + o->wire_used;
 }
@@ -121,7 +123,7 @@ static int messages_in(const struct outbox *o)
     return messages;
 }
 
-void outbox_flush(struct outbox *o)
+static void send_all(struct outbox *o)
 {
     transport *t = o->t;
     if (t->socket_count == 0 && !t->started) {
@@ -133,5 +135,11 @@ void outbox_flush(struct outbox *o)
             drop(t, DROP_send);
     }
     o->count = 0;
+}
+
+void outbox_flush(struct outbox *o)
+{
+    gathered_send(o);
+    send_all(o);
     o->wire_used = 0;
 }

@@ -62,18 +62,15 @@ static size_t padded(const transport *t, size_t len)
     return mtu && size > mtu && len <= mtu ? mtu : size;
 }
 
-/* Seal in place around the packet; the length of the message that starts DATA_HEADER before it, or 0. */
-static size_t seal(transport *t, struct session *s, uint8_t *packet, size_t len)
+/* Uses up a counter and writes the message's header in front of the packet, the padding behind it. */
+static struct aead_item begin_message(const transport *t, struct session *s, uint8_t *packet, size_t len)
 {
-    uint8_t nonce[12] = {0}, *message = packet - DATA_HEADER;
-    size_t size = padded(t, len);
-    uint64_t counter = s->counter++;
-    memset(packet + len, 0, size - len);
-    put_le(message, 4, 4);
-    put_le(message + 4, s->remote, 4);
-    put_le(message + 8, counter, 8);
-    put_le(nonce + 4, counter, 8);
-    return aead_seal(s->send, packet, nonce, packet, size, NULL, 0) == 1 ? size + DATA_OVERHEAD : 0;
+    struct aead_item item = {packet, padded(t, len), s->counter++, 0};
+    memset(packet + len, 0, item.len - len);
+    put_le(packet - DATA_HEADER, 4, 4);
+    put_le(packet - DATA_HEADER + 4, s->remote, 4);
+    put_le(packet - DATA_HEADER + 8, item.counter, 8);
+    return item;
 }
 
 static int usable(const struct peer *p)
@@ -102,51 +99,45 @@ static void note_sent(transport *t, struct peer *p, size_t bytes, size_t packets
     }
 }
 
-/* Seal and send on every path; the caller holds peer.lock and knows that session and paths are there. */
-static void transmit(struct outbox *o, struct peer *p, uint8_t *packet, size_t len)
+/* The sealed message to every path of the peer. A Geneve header that there is room for goes in front in place, so that runs stay runs. */
+static void post(struct outbox *o, const struct peer *p, const struct aead_item *item, size_t front)
 {
-    size_t size = seal(o->t, p->current, packet, len);
-    if (!size) { /* libcrypto failed: nothing may leave */
+    uint8_t *message = item->data - DATA_HEADER;
+    size_t size = item->len + DATA_OVERHEAD;
+    if (!item->ok) { /* libcrypto failed: nothing may leave */
         drop(o->t, DROP_send);
-        return;
-    }
-    for (int i = 0; i < p->path_count; i++)
-        outbox_add(o, &p->paths[i], packet - DATA_HEADER, size);
-    note_sent(o->t, p, len, len != 0);
-}
-
-/* The next segment to the peer's paths: written behind what is on the wire already, sealed there. 1, or 0 and the drop counted. */
-static int transmit_segment(struct outbox *o, struct peer *p, struct segments *g, size_t len)
-{
-    const struct path *one = &p->paths[0];
-    size_t front = p->path_count == 1 && one->family && one->id ? GENEVE : 0; /* in place, so that runs stay runs */
-    uint8_t *start = outbox_room(o, front + DATA_HEADER + len + TAIL), *message = start + front;
-    segments_write(g, message + DATA_HEADER);
-    size_t size = seal(o->t, p->current, message + DATA_HEADER, len);
-    if (!size) {
-        drop(o->t, DROP_send);
-        return 0;
-    }
-    o->wire_used += front + size;
-    if (front) {
-        outbox_geneve(start, one->id, message, size);
-        outbox_add_whole(o, one, start, front + size);
+    } else if (front) {
+        outbox_geneve(message - front, p->paths[0].id, message, size);
+        outbox_add_whole(o, &p->paths[0], message - front, front + size);
     } else {
         for (int i = 0; i < p->path_count; i++)
             outbox_add(o, &p->paths[i], message, size);
     }
-    return 1;
 }
 
-static void keep(struct outbox *o, struct peer *p, struct segments *g, size_t len)
+/* Seal and send one packet; the caller holds peer.lock and knows that session and paths are there. */
+static void transmit(struct outbox *o, struct peer *p, uint8_t *packet, size_t len)
+{
+    struct aead_item item = begin_message(o->t, p->current, packet, len);
+    aead_seal_items(p->current->send, &item, 1);
+    post(o, p, &item, 0);
+    note_sent(o->t, p, len, len != 0);
+}
+
+/* Room that a packet's message needs in front of it for a Geneve header. Paths change under the write lock alone. */
+static size_t front_of(const struct peer *p)
+{
+    return p->path_count == 1 && p->paths[0].family && p->paths[0].id ? GENEVE : 0;
+}
+
+static void keep(struct outbox *o, struct peer *p, const uint8_t *packet, size_t len)
 {
     struct record *r = record_new(DATA_HEADER + len + TAIL);
     if (!r) {
         drop(o->t, DROP_queue);
-        g->at = g->len;
         return;
     }
-    segments_write(g, r->data + DATA_HEADER);
+    memcpy(r->data + DATA_HEADER, packet, len);
     fifo_push(&p->queue, r);
     if (p->queue.count > QUEUE_PACKETS) {
         free(fifo_pop(&p->queue));
@@ -156,20 +147,57 @@ static void keep(struct outbox *o, struct peer *p, struct segments *g, size_t le
         edge(o->t, p, EDGE_HANDSHAKE);
 }
 
+/* How many of them can be sealed now: headers are written, counters used up. */
+static int begin_messages(struct outbox *o, struct peer *p, struct aead_item *items, int count, size_t *bytes)
+{
+    int n = 0;
+    for (; n < count && usable(p) && p->path_count; n++) {
+        *bytes += items[n].len;
+        items[n] = begin_message(o->t, p->current, items[n].data, items[n].len);
+    }
+    return n;
+}
+
+void gathered_send(struct outbox *o)
+{
+    struct peer *p = o->gathered.peer;
+    struct aead_item *items = o->gathered.items;
+    int count = o->gathered.count, n;
+    size_t bytes = 0;
+    if (!count)
+        return;
+    o->gathered.count = 0;
+    pthread_mutex_lock(&p->lock);
+    n = begin_messages(o, p, items, count, &bytes);
+    if (n) {
+        aead_seal_items(p->current->send, items, n);
+        for (int i = 0; i < n; i++)
+            post(o, p, &items[i], front_of(p));
+        note_sent(o->t, p, bytes, (size_t)n);
+    }
+    for (; n < count; n++)
+        keep(o, p, items[n].data, items[n].len);
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* The next segment behind what is on the wire already. */
+static void gather(struct outbox *o, struct peer *p, struct segments *g, size_t len)
+{
+    size_t front = front_of(p) + DATA_HEADER;
+    uint8_t *packet = outbox_room(o, front + len + TAIL) + front;
+    segments_write(g, packet);
+    o->wire_used += front + padded(o->t, len) + AEAD_TAG;
+    o->gathered.items[o->gathered.count++] = (struct aead_item){packet, len, 0, 0};
+}
+
 void peer_send(struct outbox *o, struct peer *p, struct segments *g)
 {
-    size_t len, bytes = 0, packets = 0;
-    pthread_mutex_lock(&p->lock);
-    while (usable(p) && p->path_count && (len = segments_length(g)) != 0)
-        if (transmit_segment(o, p, g, len)) {
-            bytes += len;
-            packets++;
-        }
-    if (packets)
-        note_sent(o->t, p, bytes, packets);
-    while ((len = segments_length(g)) != 0)
-        keep(o, p, g, len);
-    pthread_mutex_unlock(&p->lock);
+    for (size_t len; (len = segments_length(g)) != 0;) {
+        if (o->gathered.peer != p || o->gathered.count == RUN_MESSAGES)
+            gathered_send(o);
+        o->gathered.peer = p;
+        gather(o, p, g, len);
+    }
 }
 
 /* An empty message; the buffer must live until the flush, hence the flush. */

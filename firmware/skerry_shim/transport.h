@@ -128,12 +128,29 @@ struct shim_transport {
 };
 typedef struct shim_transport transport;
 
+/* Packets of one peer, side by side on the wire with room for header, padding and tag, which are sealed together: at the latest by the flush,
+ * under the session that is the current one then. */
+struct gathered {
+    struct peer *peer;
+    int count;
+    struct aead_item items[RUN_MESSAGES];
+};
+
+/* Messages of one session that are opened together, in place where they were received. */
+struct arrived {
+    struct session *session;
+    int count;
+    struct aead_item items[RUN_MESSAGES];
+};
+
 /* Datagrams on their way out; the data must live until the flush. Neighbours in memory of one size to one path are a run, which may leave as
  * one send. */
 struct outbox {
     transport *t;
     uint8_t *wire; /* room for messages, or NULL */
     size_t wire_size, wire_used;
+    struct gathered gathered;
+    struct arrived *arrived;  /* messages are gathered here until inbound_flush, or NULL: opened at once */
     struct coalescer *inward; /* packets for TUN are gathered here, or NULL: written at once */
     int count;
     struct outbox_item {
@@ -160,7 +177,7 @@ int64_t now_ms(const transport *t);
 void outbox_add(struct outbox *o, const struct path *path, const uint8_t *data, size_t len);
 void outbox_add_whole(struct outbox *o, const struct path *path, const uint8_t *data, size_t len); /* UDP; a Geneve header is in it already */
 void outbox_geneve(uint8_t out[GENEVE], uint32_t vni, const uint8_t *data, size_t len);
-uint8_t *outbox_room(struct outbox *o, size_t len); /* on the wire, for a message to every path; flushes when there is none. len <= wire_size */
+uint8_t *outbox_room(struct outbox *o, size_t len); /* on the wire; flushes when there is none. len <= wire_size */
 void outbox_flush(struct outbox *o);
 
 /* session.c */
@@ -170,6 +187,7 @@ void session_free(struct session *s);
 void session_received(struct outbox *o, struct session *s, int data); /* after a packet of it opened: promotion, edges */
 void peer_install(struct outbox *o, struct peer *p, struct session *s, int as_next);
 void peer_send(struct outbox *o, struct peer *p, struct segments *s); /* the outbox has a wire */
+void gathered_send(struct outbox *o);                                 /* seal what is gathered and add it to the outbox */
 void peer_keepalive(struct outbox *o, struct peer *p);
 void peer_purge(transport *t, struct peer *p); /* drop what waits for a session; its HANDSHAKE edge is armed again */
 void peer_arm(transport *t, struct peer *p, unsigned mask);
@@ -180,6 +198,7 @@ void peer_free(struct peer *p);
 /* outbound.c, inbound.c */
 void outbound_packet(struct outbox *o, const struct vnet_header *v, uint8_t *packet, size_t len); /* the outbox has a wire */
 void inbound_datagram(struct outbox *o, const struct path *from, uint8_t *data, size_t len);
+void inbound_flush(struct outbox *o); /* open and deliver what has arrived */
 void inbound_relay_frame(void *outbox, struct relay *r, uint8_t type, uint8_t *payload, size_t len);
 
 /* transport.c */

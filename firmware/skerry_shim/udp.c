@@ -55,7 +55,8 @@ size_t udp_receive(struct coalescer *c, int slot, uint8_t *buffers)
     struct iovec vectors[BATCH];
     union any_address from[BATCH];
     union control controls[BATCH];
-    struct outbox o = {.t = t, .inward = c};
+    struct arrived arrived = {.count = 0};
+    struct outbox o = {.t = t, .arrived = &arrived, .inward = c};
     struct path path;
     size_t bytes = 0;
     for (int i = 0; i < BATCH; i++) {
@@ -71,6 +72,7 @@ size_t udp_receive(struct coalescer *c, int slot, uint8_t *buffers)
         take_in(&o, &path, vectors[i].iov_base, len, gathered(&messages[i].msg_hdr, len));
         bytes += len;
     }
+    inbound_flush(&o);
     coalesce_flush(c);
     outbox_flush(&o);
     pthread_rwlock_unlock(&t->table);
