@@ -43,9 +43,10 @@ shim_transport *shim_transport_new(void)
     t->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     t->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     t->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    t->tun_epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     atomic_init(&t->clock, -1);
     int secret = RAND_bytes(t->tag_secret, sizeof t->tag_secret) == 1;
-    if (secret && t->event_fd >= 0 && t->stop_fd >= 0 && t->epoll_fd >= 0)
+    if (secret && t->event_fd >= 0 && t->stop_fd >= 0 && t->epoll_fd >= 0 && t->tun_epoll_fd >= 0)
         return t;
     shim_transport_free(t);
     return NULL;
@@ -108,6 +109,7 @@ void shim_transport_free(shim_transport *t)
     close_if(t->event_fd);
     close_if(t->stop_fd);
     close_if(t->epoll_fd);
+    close_if(t->tun_epoll_fd);
     pthread_rwlock_destroy(&t->table);
     pthread_mutex_destroy(&t->flows.lock);
     pthread_mutex_destroy(&t->retired_lock);

@@ -119,7 +119,7 @@ struct shim_transport {
     atomic_uint wanted;                   /* features that may be used */
     atomic_uint tun_features;             /* of the device: those it has accepted and not refused since */
     atomic_uint segment_slots, gro_slots; /* sockets, a bit for each slot, that do UDP_SEGMENT and UDP_GRO */
-    int epoll_fd, stop_fd, tun_running;
+    int epoll_fd, tun_epoll_fd, stop_fd, tun_running;
     atomic_int started;
     pthread_t threads[2];
 

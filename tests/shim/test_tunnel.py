@@ -1,6 +1,7 @@
 """Real TUN devices, sockets and threads: TCP through two transports, with next to nothing handed to Python."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -11,14 +12,20 @@ from tests.netlab.enter import why_not
 MEGABYTES = 100
 
 
-def test_tcp_through_two_transports():
+@pytest.mark.parametrize(("processors", "threads"), [(2, 4), (1, 2)])  # of each transport: one for each direction, or one for both
+def test_tcp_through_two_transports(processors, threads):
     reason = why_not()
     if reason:
         pytest.skip(reason)
-    command = [sys.executable, "-m", "tests.netlab", sys.executable, "-m", "tests.shim.tunnel", str(MEGABYTES)]
+    chosen = sorted(os.sched_getaffinity(0))[:processors]
+    if len(chosen) < processors:
+        pytest.skip(f"needs {processors} processors, has {len(chosen)}")
+    command = ["taskset", "-c", ",".join(map(str, chosen)), sys.executable, "-m", "tests.netlab", sys.executable]
+    command += ["-m", "tests.shim.tunnel", str(MEGABYTES)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
+    assert result["threads"] == threads
     assert result["counters"]["a"]["to_python"] + result["counters"]["b"]["to_python"] < 100, result["counters"]
     assert result["stats"]["a"]["tx_bytes"] > MEGABYTES << 20
     assert result["stats"]["b"]["rx_bytes"] > MEGABYTES << 20

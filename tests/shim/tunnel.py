@@ -107,6 +107,7 @@ def main() -> int:
         introduce(ends["b"], "b", "a", address["a"], "next")
         introduce(ends["a"], "a", "b", address["b"], "current")
         before = os.times()
+        threads = len(os.listdir("/proc/self/task")) - threading.active_count()
         seconds = transfer(size)
         used = os.times()
         before6 = hosts["a"].bytes_on("wan")[1]
@@ -114,6 +115,7 @@ def main() -> int:
         transfer(4 << 20)
         result = {
             "seconds": seconds,
+            "threads": threads,
             "megabits": size * 8 / seconds / 1e6,
             "cpu_seconds_per_gigabyte": (used.user + used.system - before.user - before.system) / size * 1e9,
             "wan_bytes_ipv6": hosts["a"].bytes_on("wan")[1] - before6,
