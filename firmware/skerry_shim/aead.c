@@ -73,22 +73,51 @@ static void nonce_of(uint8_t nonce[12], uint64_t counter)
         nonce[4 + i] = (uint8_t)(counter >> (8 * i));
 }
 
-void aead_seal_items(EVP_CIPHER_CTX *ctx, struct aead_item *items, int count)
+static const uint8_t NO_KEY[32];
+static _Thread_local EVP_CIPHER_CTX *own; /* without a key between two calls */
+static pthread_key_t thread_end;
+static pthread_once_t thread_end_once = PTHREAD_ONCE_INIT;
+
+static void free_own(void *context)
 {
-    uint8_t nonce[12];
-    for (struct aead_item *i = items; i < items + count; i++) {
-        nonce_of(nonce, i->counter);
-        i->ok = aead_seal(ctx, i->data, nonce, i->data, i->len, NULL, 0) == 1;
-    }
+    EVP_CIPHER_CTX_free(context);
 }
 
-void aead_open_items(EVP_CIPHER_CTX *ctx, struct aead_item *items, int count)
+static void watch_threads_end(void)
+{
+    pthread_key_create(&thread_end, free_own);
+}
+
+static int set_key(const uint8_t *key, int seal)
+{
+    if (!own) {
+        own = aead_new(NO_KEY, seal);
+        pthread_once(&thread_end_once, watch_threads_end);
+        pthread_setspecific(thread_end, own);
+    }
+    return own && EVP_CipherInit_ex2(own, NULL, key, NULL, seal, NULL) == 1;
+}
+
+void aead_seal_items(const uint8_t key[32], struct aead_item *items, int count)
 {
     uint8_t nonce[12];
+    int ready = set_key(key, 1);
     for (struct aead_item *i = items; i < items + count; i++) {
         nonce_of(nonce, i->counter);
-        i->ok = aead_open(ctx, i->data, nonce, i->data, i->len + AEAD_TAG, NULL, 0) == 1;
+        i->ok = ready && aead_seal(own, i->data, nonce, i->data, i->len, NULL, 0) == 1;
     }
+    set_key(NO_KEY, 1);
+}
+
+void aead_open_items(const uint8_t key[32], struct aead_item *items, int count)
+{
+    uint8_t nonce[12];
+    int ready = set_key(key, 0);
+    for (struct aead_item *i = items; i < items + count; i++) {
+        nonce_of(nonce, i->counter);
+        i->ok = ready && aead_open(own, i->data, nonce, i->data, i->len + AEAD_TAG, NULL, 0) == 1;
+    }
+    set_key(NO_KEY, 0);
 }
 
 int shim_seal(uint8_t *out, const uint8_t *key, const uint8_t *nonce12, const uint8_t *in, size_t len, const uint8_t *ad, size_t ad_len)

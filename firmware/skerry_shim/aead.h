@@ -21,7 +21,7 @@ EVP_CIPHER_CTX *aead_new(const uint8_t *key, int seal);
 int aead_seal(EVP_CIPHER_CTX *ctx, uint8_t *out, const uint8_t *nonce12, const uint8_t *in, size_t len, const uint8_t *ad, size_t ad_len);
 /* len counts the tag; out: len - 16 bytes, may be the same as in. 1 done, 0 not authentic, -1 libcrypto failed. */
 int aead_open(EVP_CIPHER_CTX *ctx, uint8_t *out, const uint8_t *nonce12, const uint8_t *in, size_t len, const uint8_t *ad, size_t ad_len);
-/* Messages under one key, no additional data. */
-void aead_seal_items(EVP_CIPHER_CTX *ctx, struct aead_item *items, int count);
-void aead_open_items(EVP_CIPHER_CTX *ctx, struct aead_item *items, int count);
+/* Messages under one key, no additional data. Any thread, without a lock; it keeps no key. */
+void aead_seal_items(const uint8_t key[32], struct aead_item *items, int count);
+void aead_open_items(const uint8_t key[32], struct aead_item *items, int count);
 #endif

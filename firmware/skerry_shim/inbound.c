@@ -24,7 +24,7 @@ static enum drop verdict_drop(enum verdict v)
     return names[v];
 }
 
-static void deliver(struct outbox *o, struct peer *peer, const uint8_t *data, size_t len)
+void inbound_deliver(struct outbox *o, struct peer *peer, const uint8_t *data, size_t len)
 {
     transport *t = o->t;
     struct packet p;
@@ -45,65 +45,6 @@ static void deliver(struct outbox *o, struct peer *peer, const uint8_t *data, si
         drop(t, verdict_drop(v));
 }
 
-/* Those whose counters may be new, packed to the front; the rest is dropped. */
-static int fresh(transport *t, const struct session *s, struct aead_item *items, int count)
-{
-    int n = 0;
-    for (int i = 0; i < count; i++)
-        if (replay_fresh(&s->replay, items[i].counter))
-            items[n++] = items[i];
-        else
-            drop(t, DROP_replay);
-    return n;
-}
-
-/* Opens in place; the authentic ones that come for the first time, packed to the front. A counter may be there twice, hence the second look. */
-static int open_messages(transport *t, struct session *s, struct aead_item *items, int count)
-{
-    int n = 0;
-    aead_open_items(s->receive, items, count);
-    for (int i = 0; i < count; i++)
-        if (!items[i].ok)
-            drop(t, DROP_auth);
-        else if (!replay_accept(&s->replay, items[i].counter))
-            drop(t, DROP_replay);
-        else
-            items[n++] = items[i];
-    return n;
-}
-
-static int open_all(transport *t, struct session *s, struct aead_item *items, int count)
-{
-    int n = 0;
-    pthread_mutex_lock(&s->receive_lock);
-    if (s->receive)
-        n = open_messages(t, s, items, fresh(t, s, items, count));
-    else
-        for (int i = 0; i < count; i++)
-            drop(t, DROP_index);
-    pthread_mutex_unlock(&s->receive_lock);
-    return n;
-}
-
-static void open_and_deliver(struct outbox *o, struct arrived *a)
-{
-    int count = open_all(o->t, a->session, a->items, a->count), data = 0;
-    a->count = 0;
-    for (int i = 0; i < count; i++)
-        data |= a->items[i].len != 0;
-    if (count)
-        session_received(o, a->session, data);
-    for (int i = 0; i < count; i++)
-        if (a->items[i].len)
-            deliver(o, a->session->peer, a->items[i].data, a->items[i].len);
-}
-
-void inbound_flush(struct outbox *o)
-{
-    if (o->arrived && o->arrived->count)
-        open_and_deliver(o, o->arrived);
-}
-
 static void data_message(struct outbox *o, uint8_t *data, size_t len)
 {
     transport *t = o->t;
@@ -113,13 +54,7 @@ static void data_message(struct outbox *o, uint8_t *data, size_t len)
         drop(t, s ? DROP_replay : DROP_index);
         return;
     }
-    struct arrived one = {.count = 0}, *a = o->arrived ? o->arrived : &one;
-    if (a->session != s || a->count == RUN_MESSAGES)
-        inbound_flush(o);
-    a->session = s;
-    a->items[a->count++] = (struct aead_item){data + DATA_HEADER, len - DATA_OVERHEAD, counter, 0};
-    if (a == &one)
-        open_and_deliver(o, a);
+    opening_add(o, s, data + DATA_HEADER, len - DATA_OVERHEAD, counter);
 }
 
 static void handshake_message(struct outbox *o, const struct path *from, const uint8_t *data, size_t len)

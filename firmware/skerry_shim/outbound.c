@@ -22,5 +22,5 @@ void outbound_packet(struct outbox *o, const struct vnet_header *v, uint8_t *dat
     }
     if (!p.later_fragment && (p.protocol == PROTO_UDP || p.protocol == PROTO_SCTP))
         flows_outbound(&o->t->flows, &p);
-    peer_send(o, peer, &s);
+    sealing_add(o, peer, &s);
 }

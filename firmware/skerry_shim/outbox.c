@@ -137,9 +137,21 @@ static void send_all(struct outbox *o)
     o->count = 0;
 }
 
-void outbox_flush(struct outbox *o)
+void outbox_send(struct outbox *o)
 {
-    gathered_send(o);
+    if (o->sealing)
+        sealing_post(o);
     send_all(o);
     o->wire_used = 0;
+}
+
+void outbox_flush(struct outbox *o)
+{
+    if (o->sealing) {
+        sealing_close(o);
+        sealing_seal(o->sealing);
+    }
+    if (o->order)
+        order_settle(o->order);
+    outbox_send(o);
 }

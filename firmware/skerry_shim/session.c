@@ -15,21 +15,17 @@ struct session *session_new(uint32_t local, uint32_t remote, const uint8_t *send
     s->local = local;
     s->remote = remote;
     pthread_mutex_init(&s->receive_lock, NULL);
-    s->send = aead_new(send_key, 1);
-    s->receive = aead_new(receive_key, 0);
-    if (s->send && s->receive)
-        return s;
-    session_free(s);
-    return NULL;
+    memcpy(s->send_key, send_key, 32);
+    memcpy(s->receive_key, receive_key, 32);
+    return s;
 }
 
 void session_free(struct session *s)
 {
     if (!s)
         return;
-    EVP_CIPHER_CTX_free(s->send); /* wipes the key */
-    EVP_CIPHER_CTX_free(s->receive);
     pthread_mutex_destroy(&s->receive_lock);
+    OPENSSL_cleanse(s, sizeof *s);
     free(s);
 }
 
@@ -37,11 +33,10 @@ void session_retire(transport *t, struct session *s)
 {
     if (!s)
         return;
-    EVP_CIPHER_CTX_free(s->send);
-    s->send = NULL;
+    OPENSSL_cleanse(s->send_key, 32);
     pthread_mutex_lock(&s->receive_lock);
-    EVP_CIPHER_CTX_free(s->receive);
-    s->receive = NULL;
+    OPENSSL_cleanse(s->receive_key, 32);
+    s->retired = 1;
     pthread_mutex_unlock(&s->receive_lock);
     pthread_mutex_lock(&t->retired_lock);
     s->next_retired = t->retired; /* readers may still hold it: freed by the next writer of the table */
@@ -55,7 +50,7 @@ static void put_le(uint8_t *p, uint64_t v, int bytes)
         p[i] = (uint8_t)(v >> (8 * i));
 }
 
-static size_t padded(const transport *t, size_t len)
+size_t message_padded(const transport *t, size_t len)
 {
     size_t size = (len + PAD - 1) / PAD * PAD;
     size_t mtu = (size_t)t->mtu;
@@ -65,7 +60,7 @@ static size_t padded(const transport *t, size_t len)
 /* Uses up a counter and writes the message's header in front of the packet, the padding behind it. */
 static struct aead_item begin_message(const transport *t, struct session *s, uint8_t *packet, size_t len)
 {
-    struct aead_item item = {packet, padded(t, len), s->counter++, 0};
+    struct aead_item item = {packet, message_padded(t, len), s->counter++, 0};
     memset(packet + len, 0, item.len - len);
     put_le(packet - DATA_HEADER, 4, 4);
     put_le(packet - DATA_HEADER + 4, s->remote, 4);
@@ -100,7 +95,7 @@ static void note_sent(transport *t, struct peer *p, size_t bytes, size_t packets
 }
 
 /* The sealed message to every path of the peer. A Geneve header that there is room for goes in front in place, so that runs stay runs. */
-static void post(struct outbox *o, const struct peer *p, const struct aead_item *item, size_t front)
+void peer_post(struct outbox *o, const struct peer *p, const struct aead_item *item, size_t front)
 {
     uint8_t *message = item->data - DATA_HEADER;
     size_t size = item->len + DATA_OVERHEAD;
@@ -119,85 +114,45 @@ static void post(struct outbox *o, const struct peer *p, const struct aead_item 
 static void transmit(struct outbox *o, struct peer *p, uint8_t *packet, size_t len)
 {
     struct aead_item item = begin_message(o->t, p->current, packet, len);
-    aead_seal_items(p->current->send, &item, 1);
-    post(o, p, &item, 0);
+    aead_seal_items(p->current->send_key, &item, 1);
+    peer_post(o, p, &item, 0);
     note_sent(o->t, p, len, len != 0);
 }
 
-/* Room that a packet's message needs in front of it for a Geneve header. Paths change under the write lock alone. */
-static size_t front_of(const struct peer *p)
-{
-    return p->path_count == 1 && p->paths[0].family && p->paths[0].id ? GENEVE : 0;
-}
-
-static void keep(struct outbox *o, struct peer *p, const uint8_t *packet, size_t len)
+static void keep(transport *t, struct peer *p, const uint8_t *packet, size_t len)
 {
     struct record *r = record_new(DATA_HEADER + len + TAIL);
     if (!r) {
-        drop(o->t, DROP_queue);
+        drop(t, DROP_queue);
         return;
     }
     memcpy(r->data + DATA_HEADER, packet, len);
     fifo_push(&p->queue, r);
     if (p->queue.count > QUEUE_PACKETS) {
         free(fifo_pop(&p->queue));
-        drop(o->t, DROP_queue);
+        drop(t, DROP_queue);
     }
     if (!usable(p))
-        edge(o->t, p, EDGE_HANDSHAKE);
+        edge(t, p, EDGE_HANDSHAKE);
 }
 
-/* How many of them can be sealed now: headers are written, counters used up. */
-static int begin_messages(struct outbox *o, struct peer *p, struct aead_item *items, int count, size_t *bytes)
+int peer_begin(transport *t, struct peer *p, struct aead_item *items, int count, uint8_t key[32])
 {
     int n = 0;
-    for (; n < count && usable(p) && p->path_count; n++) {
-        *bytes += items[n].len;
-        items[n] = begin_message(o->t, p->current, items[n].data, items[n].len);
-    }
-    return n;
-}
-
-void gathered_send(struct outbox *o)
-{
-    struct peer *p = o->gathered.peer;
-    struct aead_item *items = o->gathered.items;
-    int count = o->gathered.count, n;
     size_t bytes = 0;
-    if (!count)
-        return;
-    o->gathered.count = 0;
     pthread_mutex_lock(&p->lock);
-    n = begin_messages(o, p, items, count, &bytes);
+    for (; n < count && usable(p) && p->path_count; n++) {
+        bytes += items[n].len;
+        items[n] = begin_message(t, p->current, items[n].data, items[n].len);
+    }
     if (n) {
-        aead_seal_items(p->current->send, items, n);
-        for (int i = 0; i < n; i++)
-            post(o, p, &items[i], front_of(p));
-        note_sent(o->t, p, bytes, (size_t)n);
+        memcpy(key, p->current->send_key, 32);
+        note_sent(t, p, bytes, (size_t)n);
     }
-    for (; n < count; n++)
-        keep(o, p, items[n].data, items[n].len);
+    for (int i = n; i < count; i++)
+        keep(t, p, items[i].data, items[i].len);
     pthread_mutex_unlock(&p->lock);
-}
-
-/* The next segment behind what is on the wire already. */
-static void gather(struct outbox *o, struct peer *p, struct segments *g, size_t len)
-{
-    size_t front = front_of(p) + DATA_HEADER;
-    uint8_t *packet = outbox_room(o, front + len + TAIL) + front;
-    segments_write(g, packet);
-    o->wire_used += front + padded(o->t, len) + AEAD_TAG;
-    o->gathered.items[o->gathered.count++] = (struct aead_item){packet, len, 0, 0};
-}
-
-void peer_send(struct outbox *o, struct peer *p, struct segments *g)
-{
-    for (size_t len; (len = segments_length(g)) != 0;) {
-        if (o->gathered.peer != p || o->gathered.count == RUN_MESSAGES)
-            gathered_send(o);
-        o->gathered.peer = p;
-        gather(o, p, g, len);
-    }
+    return n;
 }
 
 /* An empty message; the buffer must live until the flush, hence the flush. */

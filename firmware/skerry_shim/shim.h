@@ -44,6 +44,6 @@ void shim_attach_tun(shim_transport *t, int fd, int mtu); /* takes the descripto
 unsigned shim_features(shim_transport *t); /* in use; bits as in transport.h */
 void shim_set_features(shim_transport *t, unsigned wanted);
 int shim_bind(shim_transport *t, int uplink, int family, uint16_t port); /* the port, or -errno */
-int shim_start(shim_transport *t); /* 0, or -errno */
+int shim_start(shim_transport *t, int threads); /* in all; 0: by the processors. 0, or -errno */
 void shim_stop(shim_transport *t);
 int shim_fileno(shim_transport *t);

@@ -1,6 +1,7 @@
-/* The threads: one reads TUN and sends, one reads the UDP sockets and delivers; on a single processor one does both in turns, which saves the
- * memory of the second and changes between them that bring nothing. Each sleeps in epoll beside the stop eventfd; signals stay with
- * Python's main thread. Without TUN only the sockets are read. */
+/* The threads: some read TUN and send, as many read the UDP sockets and deliver, one of each for every two processors; on a single processor one
+ * does both in turns, which saves the memory of the second and changes between them that bring nothing. Those of one direction share an
+ * epoll, which wakes one of them at a time, and let their batches out in order (order.h). Beside it they wait for the stop eventfd; signals
+ * stay with Python's main thread. Without TUN only the sockets are read. */
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -9,18 +10,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "transport.h"
+#include "work.h"
 
 enum { STOP_SLOT = 0xffff, TUN_SLOT = 0xfffe };
 enum { RECEIVE_BUFFERS = BATCH * SLOT, BUSY_BYTES = 4 * SLOT, REST_MS = 1000 };
-
-/* What a thread works with. Receive buffers hold memory as far as packets have reached. */
-struct work {
-    transport *t;
-    int epoll_fd;
-    uint8_t *tun_buffer, *wire, *receive_buffers; /* NULL: the thread has no such work */
-    struct coalescer inward;
-};
 
 static int work_open(struct work *w, int with_tun, int with_sockets)
 {
@@ -28,7 +21,7 @@ static int work_open(struct work *w, int with_tun, int with_sockets)
         w->tun_buffer = malloc(SLOT);
         w->wire = malloc(WIRE);
     }
-    if (with_sockets) {
+    if (with_sockets) { /* they hold memory as far as packets have reached */
         w->receive_buffers = mmap(NULL, RECEIVE_BUFFERS, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (w->receive_buffers == MAP_FAILED)
             w->receive_buffers = NULL;
@@ -58,9 +51,9 @@ static int handle(struct work *w, const struct epoll_event *event, int *rest)
     if (slot == STOP_SLOT)
         return 0;
     if (slot == TUN_SLOT) {
-        if ((event->events & (EPOLLERR | EPOLLHUP)) || !tun_read_batch(w->t, w->tun_buffer, w->wire))
+        if ((event->events & (EPOLLERR | EPOLLHUP)) || !tun_read_batch(w))
             lose_tun(w);
-    } else if (udp_receive(&w->inward, (int)slot, w->receive_buffers) > BUSY_BYTES) {
+    } else if (udp_receive(w, (int)slot) > BUSY_BYTES) {
         *rest = REST_MS;
     }
     return 1;
@@ -89,6 +82,7 @@ static void *work(transport *t, int epoll_fd, int with_tun, int with_sockets)
     struct work *w = calloc(1, sizeof *w); /* the coalescer is large for a stack */
     if (w) {
         w->t = w->inward.t = t;
+        w->opening.order = &t->inward;
         w->epoll_fd = epoll_fd;
         if (work_open(w, with_tun, with_sockets))
             run(w);
@@ -116,12 +110,16 @@ static void *only_thread(void *context)
     return work(t, t->epoll_fd, 1, 1);
 }
 
-static int spawn(transport *t, pthread_t *thread, void *(*function)(void *))
+static int spawn(transport *t, void *(*function)(void *), int count)
 {
     sigset_t all, before;
+    int error = 0;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(thread, NULL, function, t);
+    for (; count > 0 && !error; count--) {
+        error = pthread_create(&t->threads[t->thread_count], NULL, function, t);
+        t->thread_count += error == 0;
+    }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return error;
 }
@@ -147,33 +145,40 @@ static int watch(int epoll_fd, int fd, uint32_t slot)
     return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 && errno != EEXIST ? errno : 0;
 }
 
-static int start_tun(transport *t)
+static int start_single(transport *t)
 {
-    int error = watch(t->tun_epoll_fd, t->stop_fd, STOP_SLOT);
-    if (!error)
-        error = watch(t->tun_epoll_fd, t->tun_fd, TUN_SLOT);
-    if (!error)
-        error = spawn(t, &t->threads[0], tun_thread);
-    t->tun_running = error == 0;
-    return error;
+    int error = watch(t->epoll_fd, t->tun_fd, TUN_SLOT);
+    return error ? error : spawn(t, only_thread, 1);
 }
 
-int shim_start(shim_transport *t)
+static int start_pairs(transport *t, int pairs)
+{
+    int error = watch(t->tun_epoll_fd, t->stop_fd, STOP_SLOT);
+    if (!error && t->tun_fd >= 0)
+        error = watch(t->tun_epoll_fd, t->tun_fd, TUN_SLOT);
+    if (!error)
+        error = spawn(t, udp_thread, pairs);
+    return error || t->tun_fd < 0 ? error : spawn(t, tun_thread, pairs);
+}
+
+/* How many threads for each direction; 0: one for both. */
+static int pairs_for(const transport *t, int threads)
+{
+    if (threads <= 0)
+        threads = processors();
+    if (threads == 1 && t->tun_fd >= 0)
+        return 0;
+    return threads / 2 < 1 ? 1 : threads / 2 > WORKERS ? WORKERS : threads / 2;
+}
+
+int shim_start(shim_transport *t, int threads)
 {
     if (t->started)
         return 0;
-    int single = t->tun_fd >= 0 && processors() == 1;
-    int error = watch(t->epoll_fd, t->stop_fd, STOP_SLOT);
-    if (!error && single)
-        error = watch(t->epoll_fd, t->tun_fd, TUN_SLOT);
-    if (!error)
-        error = spawn(t, &t->threads[1], single ? only_thread : udp_thread);
-    if (error)
-        return -error;
+    int pairs = pairs_for(t, threads), error = watch(t->epoll_fd, t->stop_fd, STOP_SLOT);
     t->started = 1;
-    t->tun_running = 0;
-    if (t->tun_fd >= 0 && !single)
-        error = start_tun(t);
+    if (!error)
+        error = pairs ? start_pairs(t, pairs) : start_single(t);
     if (error)
         shim_stop(t);
     return -error;
@@ -187,10 +192,9 @@ void shim_stop(shim_transport *t)
     if (write(t->stop_fd, &one, sizeof one) < 0) {
         /* full means set */
     }
-    pthread_join(t->threads[1], NULL);
-    if (t->tun_running)
-        pthread_join(t->threads[0], NULL);
-    t->tun_running = t->started = 0;
+    while (t->thread_count)
+        pthread_join(t->threads[--t->thread_count], NULL);
+    t->started = 0;
     drain_stop(t);
     if (t->tun_fd >= 0)
         epoll_ctl(t->epoll_fd, EPOLL_CTL_DEL, t->tun_fd, NULL);

@@ -28,6 +28,8 @@ static void init_locks(transport *t)
     pthread_mutex_init(&t->relay_in_lock, NULL);
     pthread_mutex_init(&t->relay_lock, NULL);
     pthread_mutex_init(&t->ring_lock, NULL);
+    order_init(&t->outward);
+    order_init(&t->inward);
 }
 
 shim_transport *shim_transport_new(void)
@@ -116,6 +118,8 @@ void shim_transport_free(shim_transport *t)
     pthread_mutex_destroy(&t->relay_in_lock);
     pthread_mutex_destroy(&t->relay_lock);
     pthread_mutex_destroy(&t->ring_lock);
+    order_destroy(&t->outward);
+    order_destroy(&t->inward);
     free(t);
 }
 
@@ -234,7 +238,8 @@ int shim_packet(shim_transport *t, const uint8_t *data, size_t len)
     uint8_t *copy = malloc(len + room);
     if (!copy)
         return 0;
-    struct outbox o = {.t = t, .wire = copy + len, .wire_size = room};
+    struct sealing sealing = {.groups = 0};
+    struct outbox o = {.t = t, .wire = copy + len, .wire_size = room, .sealing = &sealing};
     memcpy(copy, data, len);
     pthread_rwlock_rdlock(&t->table);
     outbound_packet(&o, &none, copy, len);

@@ -2,12 +2,12 @@
  *
  * table (rwlock)      apply, bind and tear-down write; everything else reads. Peers, sessions, tries, filter, relays and sockets come and go
  *                     under the write lock alone, so a reader may use what it found until it lets go. Nothing that blocks runs under it.
- * peer.lock           slots, queue and sealing: send keys and counters. Taken below table.
+ * peer.lock           slots, queue, send keys and counters. Taken below table.
  * session.receive_lock  the receive key and its replay window. Taken below table; peer.lock may be held.
- * relay_lock, ring_lock, flows.lock, cookies.lock   leaves. */
+ * relay_lock, ring_lock, flows.lock, cookies.lock   leaves.
+ * order.entry           taken below table, alone: while packets are taken in (order.h). */
 #ifndef SKERRY_TRANSPORT_H
 #define SKERRY_TRANSPORT_H
-#include <openssl/evp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -20,8 +20,11 @@
 #include "filter.h"
 #include "flows.h"
 #include "map.h"
+#include "opening.h"
+#include "order.h"
 #include "relay.h"
 #include "replay.h"
+#include "sealing.h"
 #include "segments.h"
 #include "shim.h"
 
@@ -30,6 +33,7 @@ enum { EDGE_SENT = 1, EDGE_RECEIVED = 2, EDGE_HANDSHAKE = 4, EDGE_CONFIRMED = 8,
 #define EDGES_ARMABLE (EDGE_SENT | EDGE_RECEIVED | EDGE_HANDSHAKE | EDGE_DATA)
 enum { EVENT_DATAGRAM = 1, EVENT_FRAME, EVENT_BAD_RELAY, EVENT_EDGE, EVENT_RELAY_OUT, EVENT_PACKET };
 enum { MAX_PATHS = 16, MAX_SOCKETS = 32, MAX_PACKET = 65535, SLOT = 65536 + 64, BATCH = 32, OUTBOX = 64 };
+enum { WORKERS = 4 }; /* threads for one direction, at most */
 enum { GENEVE = 8, RUN_MESSAGES = 64, RUN_BYTES = 65507 }; /* a run: what kernels take as one UDP_SEGMENT send */
 enum { WIRE = 256 << 10, WIRE_FILL = 128 << 10 };          /* sealed messages side by side; enough for one batch */
 enum { QUEUE_PACKETS = 128, RING_EVENTS = 4096, OUTPUT_RECORDS = 4096 };
@@ -50,11 +54,12 @@ struct peer;
 struct session {
     uint32_t local, remote;
     struct peer *peer;
-    EVP_CIPHER_CTX *send; /* peer.lock */
-    uint64_t counter;     /* peer.lock */
-    int limit_told;       /* peer.lock */
-    pthread_mutex_t receive_lock;
-    EVP_CIPHER_CTX *receive; /* NULL once retired */
+    uint8_t send_key[32]; /* this and the next two: peer.lock */
+    uint64_t counter;
+    int limit_told;
+    pthread_mutex_t receive_lock; /* for what follows */
+    uint8_t receive_key[32];
+    int retired; /* the keys are wiped */
     struct replay replay;
     struct session *next_retired;
 };
@@ -119,29 +124,16 @@ struct shim_transport {
     atomic_uint wanted;                   /* features that may be used */
     atomic_uint tun_features;             /* of the device: those it has accepted and not refused since */
     atomic_uint segment_slots, gro_slots; /* sockets, a bit for each slot, that do UDP_SEGMENT and UDP_GRO */
-    int epoll_fd, tun_epoll_fd, stop_fd, tun_running;
+    int epoll_fd, tun_epoll_fd, stop_fd;
     atomic_int started;
-    pthread_t threads[2];
+    struct order outward, inward; /* of the batches from TUN, from the sockets */
+    pthread_t threads[2 * WORKERS];
+    int thread_count;
 
     atomic_llong clock; /* ms, or -1: the monotonic clock */
     atomic_ullong to_python, drops[DROP_COUNT];
 };
 typedef struct shim_transport transport;
-
-/* Packets of one peer, side by side on the wire with room for header, padding and tag, which are sealed together: at the latest by the flush,
- * under the session that is the current one then. */
-struct gathered {
-    struct peer *peer;
-    int count;
-    struct aead_item items[RUN_MESSAGES];
-};
-
-/* Messages of one session that are opened together, in place where they were received. */
-struct arrived {
-    struct session *session;
-    int count;
-    struct aead_item items[RUN_MESSAGES];
-};
 
 /* Datagrams on their way out; the data must live until the flush. Neighbours in memory of one size to one path are a run, which may leave as
  * one send. */
@@ -149,8 +141,9 @@ struct outbox {
     transport *t;
     uint8_t *wire; /* room for messages, or NULL */
     size_t wire_size, wire_used;
-    struct gathered gathered;
-    struct arrived *arrived;  /* messages are gathered here until inbound_flush, or NULL: opened at once */
+    struct sealing *sealing;  /* where there is a wire: packets gathered on it */
+    struct order *order;      /* a flush in between waits until what came before has left; NULL: there is nobody else */
+    struct opening *opening;  /* messages are gathered here until opening_flush, or NULL: opened at once */
     struct coalescer *inward; /* packets for TUN are gathered here, or NULL: written at once */
     int count;
     struct outbox_item {
@@ -178,7 +171,8 @@ void outbox_add(struct outbox *o, const struct path *path, const uint8_t *data, 
 void outbox_add_whole(struct outbox *o, const struct path *path, const uint8_t *data, size_t len); /* UDP; a Geneve header is in it already */
 void outbox_geneve(uint8_t out[GENEVE], uint32_t vni, const uint8_t *data, size_t len);
 uint8_t *outbox_room(struct outbox *o, size_t len); /* on the wire; flushes when there is none. len <= wire_size */
-void outbox_flush(struct outbox *o);
+void outbox_send(struct outbox *o);  /* what is sealed */
+void outbox_flush(struct outbox *o); /* all of it: what is gathered is sealed first */
 
 /* session.c */
 struct session *session_new(uint32_t local, uint32_t remote, const uint8_t *send_key, const uint8_t *receive_key);
@@ -186,8 +180,11 @@ void session_retire(transport *t, struct session *s); /* peer.lock held; keys ar
 void session_free(struct session *s);
 void session_received(struct outbox *o, struct session *s, int data); /* after a packet of it opened: promotion, edges */
 void peer_install(struct outbox *o, struct peer *p, struct session *s, int as_next);
-void peer_send(struct outbox *o, struct peer *p, struct segments *s); /* the outbox has a wire */
-void gathered_send(struct outbox *o);                                 /* seal what is gathered and add it to the outbox */
+/* Headers, counters and key for those that the current session can seal, from the first on; the rest waits for a session. How many. */
+int peer_begin(transport *t, struct peer *p, struct aead_item *items, int count, uint8_t key[32]);
+/* The sealed message to every path; front: bytes of room before it for a Geneve header, or 0. */
+void peer_post(struct outbox *o, const struct peer *p, const struct aead_item *item, size_t front);
+size_t message_padded(const transport *t, size_t len); /* what is sealed for a packet of len bytes */
 void peer_keepalive(struct outbox *o, struct peer *p);
 void peer_purge(transport *t, struct peer *p); /* drop what waits for a session; its HANDSHAKE edge is armed again */
 void peer_arm(transport *t, struct peer *p, unsigned mask);
@@ -198,7 +195,7 @@ void peer_free(struct peer *p);
 /* outbound.c, inbound.c */
 void outbound_packet(struct outbox *o, const struct vnet_header *v, uint8_t *packet, size_t len); /* the outbox has a wire */
 void inbound_datagram(struct outbox *o, const struct path *from, uint8_t *data, size_t len);
-void inbound_flush(struct outbox *o); /* open and deliver what has arrived */
+void inbound_deliver(struct outbox *o, struct peer *peer, const uint8_t *data, size_t len); /* a packet that was opened */
 void inbound_relay_frame(void *outbox, struct relay *r, uint8_t type, uint8_t *payload, size_t len);
 
 /* transport.c */
@@ -208,13 +205,14 @@ struct relay *transport_relay(transport *t, uint32_t region); /* made when there
 /* sockets.c, udp.c, tun.c, features.c */
 int socket_find(const transport *t, int uplink, int family); /* the slot, or -1 */
 void socket_offload(transport *t, int slot);                 /* what is wanted and what the kernel accepts */
-size_t udp_receive(struct coalescer *c, int slot, uint8_t *buffers); /* bytes */
+struct work; /* what a thread works with */
+size_t udp_receive(struct work *w, int slot); /* bytes */
 int udp_send(transport *t, const struct outbox_item *items, int count); /* messages that the sockets took */
 void tun_offload(transport *t);
 int tun_write(transport *t, const struct iovec *parts, int count); /* the first is the vnet header; 0 or errno */
 int tun_write_packet(transport *t, const uint8_t *packet, size_t len); /* 1, or 0: the device refused */
 void tun_deliver(struct outbox *o, const uint8_t *packet, size_t len);
-int tun_read_batch(transport *t, uint8_t *buffer, uint8_t *wire); /* 0: the device is gone */
+int tun_read_batch(struct work *w); /* 0: the device is gone */
 static inline unsigned tun_features(const transport *t)
 {
     return atomic_load_explicit(&t->tun_features, memory_order_relaxed) & atomic_load_explicit(&t->wanted, memory_order_relaxed);

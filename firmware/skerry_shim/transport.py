@@ -208,11 +208,12 @@ class Transport:
             raise LocalError(f"UDP port {port} (IPv{family}, uplink {uplink}): {os.strerror(-result)}; choose another port, or 0 for any")
         return result
 
-    def start(self) -> None:
-        """Start the threads, which keep this object alive until stop() or close(); LocalError when the system refuses."""
+    def start(self, threads: int = 0) -> None:
+        """Start the threads, which keep this object alive until stop() or close(); LocalError when the system refuses. `threads`: 1 for
+        both directions together, else half of them for each (8 at most in all); 0: as many as there are processors."""
         self._clock = None
         _lib.shim_set_clock(self._live(), -1)
-        result = int(_lib.shim_start(self._live()))
+        result = int(_lib.shim_start(self._live(), threads))
         if result < 0:
             raise LocalError(f"packet path: cannot start its threads: {os.strerror(-result)}")
         _started.add(self)

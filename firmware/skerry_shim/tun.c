@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "transport.h"
+#include "work.h"
 
 static int set_mtu(const char *name, int mtu)
 {
@@ -146,19 +147,32 @@ static void take_in(struct outbox *o, uint8_t *data, size_t len)
     outbound_packet(o, &v, data + header, len - header);
 }
 
-int tun_read_batch(transport *t, uint8_t *buffer, uint8_t *wire)
+/* Takes packets in until there is none, or enough: errno of the last read, or 0. */
+static int read_some(struct outbox *o, uint8_t *buffer, int *reads)
 {
-    struct outbox o = {.t = t, .wire = wire, .wire_size = WIRE};
     ssize_t len = 1;
-    int reads = 0, error = 0;
-    pthread_rwlock_rdlock(&t->table);
-    for (; len > 0 && reads < RUN_MESSAGES && o.wire_used < WIRE_FILL; reads++) {
-        len = read(t->tun_fd, buffer, SLOT);
-        error = len < 0 ? errno : 0;
+    for (; len > 0 && *reads < RUN_MESSAGES && o->wire_used < WIRE_FILL; ++*reads) {
+        len = read(o->t->tun_fd, buffer, SLOT);
         if (len > 0)
-            take_in(&o, buffer, (size_t)len);
+            take_in(o, buffer, (size_t)len);
     }
-    outbox_flush(&o);
+    return len < 0 ? errno : 0;
+}
+
+int tun_read_batch(struct work *w)
+{
+    transport *t = w->t;
+    struct outbox o = {.t = t, .wire = w->wire, .wire_size = WIRE, .sealing = &w->sealing, .order = &t->outward};
+    int reads = 0;
+    pthread_rwlock_rdlock(&t->table);
+    order_enter(&t->outward);
+    int error = read_some(&o, w->tun_buffer, &reads);
+    sealing_close(&o);
+    uint64_t place = order_leave(&t->outward);
+    sealing_seal(&w->sealing);
+    order_wait(&t->outward, place);
+    outbox_send(&o);
+    order_done(&t->outward);
     pthread_rwlock_unlock(&t->table);
     return !error || reads > 1 || error == EAGAIN || error == EINTR;
 }

@@ -7,6 +7,7 @@
 
 #include "sockets.h"
 #include "transport.h"
+#include "work.h"
 
 union control { /* aligned as a control message has to be */
     struct cmsghdr head;
@@ -48,33 +49,41 @@ static void take_in(struct outbox *o, const struct path *from, uint8_t *data, si
     } while (len);
 }
 
-size_t udp_receive(struct coalescer *c, int slot, uint8_t *buffers)
+size_t udp_receive(struct work *w, int slot)
 {
-    transport *t = c->t;
+    transport *t = w->t;
     struct mmsghdr messages[BATCH];
     struct iovec vectors[BATCH];
     union any_address from[BATCH];
     union control controls[BATCH];
-    struct arrived arrived = {.count = 0};
-    struct outbox o = {.t = t, .arrived = &arrived, .inward = c};
+    struct outbox o = {.t = t, .opening = &w->opening, .inward = &w->inward};
     struct path path;
     size_t bytes = 0;
     for (int i = 0; i < BATCH; i++) {
-        vectors[i] = (struct iovec){buffers + (size_t)i * SLOT, SLOT};
+        vectors[i] = (struct iovec){w->receive_buffers + (size_t)i * SLOT, SLOT};
         messages[i] = (struct mmsghdr){.msg_hdr = {&from[i], sizeof from[i], &vectors[i], 1, &controls[i], sizeof controls[i], 0}};
     }
     pthread_rwlock_rdlock(&t->table);
     const struct udp_socket *s = &t->sockets[slot];
+    order_enter(&t->inward);
     int count = recvmmsg(s->fd, messages, BATCH, MSG_DONTWAIT, NULL);
+    if (count <= 0) {
+        order_stay_out(&t->inward);
+        pthread_rwlock_unlock(&t->table);
+        return 0;
+    }
+    w->opening.place = order_leave(&t->inward);
     for (int i = 0; i < count; i++) {
         size_t len = messages[i].msg_len;
         path_of(&path, s, &from[i]);
         take_in(&o, &path, vectors[i].iov_base, len, gathered(&messages[i].msg_hdr, len));
         bytes += len;
     }
-    inbound_flush(&o);
-    coalesce_flush(c);
+    opening_flush(&o);
+    order_wait(&t->inward, w->opening.place);
+    coalesce_flush(&w->inward);
     outbox_flush(&o);
+    order_done(&t->inward);
     pthread_rwlock_unlock(&t->table);
     return bytes;
 }

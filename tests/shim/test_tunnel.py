@@ -12,8 +12,11 @@ from tests.netlab.enter import why_not
 MEGABYTES = 100
 
 
-@pytest.mark.parametrize(("processors", "threads"), [(2, 4), (1, 2)])  # of each transport: one for each direction, or one for both
-def test_tcp_through_two_transports(processors, threads):
+@pytest.mark.parametrize(
+    ("processors", "asked", "each"),
+    [(2, 0, 2), (1, 0, 1), (2, 6, 6)],  # one for each direction, one for both, three for each
+)
+def test_tcp_through_two_transports(processors, asked, each):
     reason = why_not()
     if reason:
         pytest.skip(reason)
@@ -21,11 +24,11 @@ def test_tcp_through_two_transports(processors, threads):
     if len(chosen) < processors:
         pytest.skip(f"needs {processors} processors, has {len(chosen)}")
     command = ["taskset", "-c", ",".join(map(str, chosen)), sys.executable, "-m", "tests.netlab", sys.executable]
-    command += ["-m", "tests.shim.tunnel", str(MEGABYTES)]
+    command += ["-m", "tests.shim.tunnel", str(MEGABYTES), str(asked)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
-    assert result["threads"] == threads
+    assert result["threads"] == 2 * each
     assert result["counters"]["a"]["to_python"] + result["counters"]["b"]["to_python"] < 100, result["counters"]
     assert result["stats"]["a"]["tx_bytes"] > MEGABYTES << 20
     assert result["stats"]["b"]["rx_bytes"] > MEGABYTES << 20

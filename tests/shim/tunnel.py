@@ -1,6 +1,6 @@
 """Two transports of the shim with real TUN devices and sockets, each in a network namespace; TCP goes through. Prints one line of JSON.
 
-Run inside namespaces: python -m tests.netlab python -m tests.shim.tunnel MEGABYTES
+Run inside namespaces: python -m tests.netlab python -m tests.shim.tunnel MEGABYTES [THREADS]
 """
 
 import ctypes
@@ -33,7 +33,7 @@ def enter(name: str) -> None:
         os.close(fd)
 
 
-def build(host: Host, features: Iterable[str] | None = None) -> Transport:
+def build(host: Host, features: Iterable[str] | None = None, threads: int = 0) -> Transport:
     transport = Transport()
     if features is not None:
         transport.set_features(features)
@@ -44,7 +44,7 @@ def build(host: Host, features: Iterable[str] | None = None) -> Transport:
     host.ip("addr", "add", f"{WIDE[host.name]}/64", "dev", "wan", "nodad")
     host.ip("addr", "add", f"{inner}/10", "dev", "skerry0")
     host.ip("link", "set", "skerry0", "up")
-    transport.start()
+    transport.start(threads)
     return transport
 
 
@@ -100,14 +100,15 @@ def transfer(size: int, address: str = ".".join(str(p) for p in INNER["b"])) -> 
 
 def main() -> int:
     size = int(sys.argv[1]) << 20
+    threads = int(sys.argv[2]) if len(sys.argv) > 2 else 0
     with Lab() as lab:
         hosts = {name: lab.public(name) for name in ("a", "b")}
-        ends = {name: build(host) for name, host in hosts.items()}
+        ends = {name: build(host, threads=threads) for name, host in hosts.items()}
         address = {name: socket.inet_aton(host.address) for name, host in hosts.items()}
         introduce(ends["b"], "b", "a", address["a"], "next")
         introduce(ends["a"], "a", "b", address["b"], "current")
         before = os.times()
-        threads = len(os.listdir("/proc/self/task")) - threading.active_count()
+        running = len(os.listdir("/proc/self/task")) - threading.active_count()
         seconds = transfer(size)
         used = os.times()
         before6 = hosts["a"].bytes_on("wan")[1]
@@ -115,7 +116,7 @@ def main() -> int:
         transfer(4 << 20)
         result = {
             "seconds": seconds,
-            "threads": threads,
+            "threads": running,
             "megabits": size * 8 / seconds / 1e6,
             "cpu_seconds_per_gigabyte": (used.user + used.system - before.user - before.system) / size * 1e9,
             "wan_bytes_ipv6": hosts["a"].bytes_on("wan")[1] - before6,

@@ -258,7 +258,7 @@ static void test_threads(void)
     session_change(1, 1, 500, 400, 2, 1);
     CHECK(commit(b));
     session_change(1, 0, 400, 500, 1, 2);
-    CHECK(shim_start(a) == 0 && shim_start(b) == 0 && commit(a));
+    CHECK(shim_start(a, 0) == 0 && shim_start(b, 6) == 0 && commit(a));
     transport *both[2] = {a, (transport *)(uintptr_t)port_b};
     pthread_t thread;
     CHECK(pthread_create(&thread, NULL, keep_sending, both) == 0);
@@ -281,7 +281,7 @@ static void test_threads(void)
     CHECK(!shim_peer_stats(a, 1, stats) && shim_peer_stats(b, 1, stats) && stats[3] > 0);
     CHECK(counter(b, DROP_auth) == 0 && counter(b, DROP_malformed) == 0);
     shim_stop(a);
-    CHECK(shim_start(a) == 0);
+    CHECK(shim_start(a, 0) == 0);
     shim_transport_free(a); /* stops by itself */
     shim_transport_free(b);
 }
@@ -292,7 +292,8 @@ static void super_over(const struct path *paths, size_t count, int relayed, int 
     static uint8_t packet[65535], wire[WIRE], out[1 << 17], body[8 + 2 * sizeof(struct path)], expected[2000];
     transport *a = endpoint(1, 2), *b = endpoint(2, 1);
     size_t len = udp_packet(packet, 1, 2, 60 * 1200 - 900 - 7000), n;
-    struct outbox o = {.t = a, .wire = wire, .wire_size = 10000}; /* it has to be flushed in between */
+    struct sealing sealing = {.groups = 0};
+    struct outbox o = {.t = a, .wire = wire, .wire_size = 10000, .sealing = &sealing}; /* it has to be flushed in between */
     struct vnet_header v = {VNET_NEEDS_CSUM, VNET_UDP, 28, 1200, 20, 6};
     struct segments s;
     any_bytes(packet + 28, len - 28);
