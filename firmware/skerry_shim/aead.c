@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "lanes.h"
 #include "shim.h"
 #include "salsa.h"
 
@@ -98,22 +99,45 @@ static int set_key(const uint8_t *key, int seal)
     return own && EVP_CipherInit_ex2(own, NULL, key, NULL, seal, NULL) == 1;
 }
 
-void aead_seal_items(const uint8_t key[32], struct aead_item *items, int count)
+enum { UNDONE = -1 };
+
+/* How many are left for libcrypto, one by one. */
+static int by_lanes(void (*work)(const uint8_t *, struct aead_item *, int), const uint8_t *key, struct aead_item *items, int count, int lanes)
+{
+    int left = 0;
+    for (int i = 0; i < count; i++)
+        items[i].ok = UNDONE;
+    if (lanes && count > 1)
+        work(key, items, count);
+    for (int i = 0; i < count; i++)
+        left += items[i].ok == UNDONE;
+    return left;
+}
+
+void aead_seal_items(const uint8_t key[32], struct aead_item *items, int count, int lanes)
 {
     uint8_t nonce[12];
+    if (!by_lanes(lanes_seal, key, items, count, lanes))
+        return;
     int ready = set_key(key, 1);
     for (struct aead_item *i = items; i < items + count; i++) {
+        if (i->ok != UNDONE)
+            continue;
         nonce_of(nonce, i->counter);
         i->ok = ready && aead_seal(own, i->data, nonce, i->data, i->len, NULL, 0) == 1;
     }
     set_key(NO_KEY, 1);
 }
 
-void aead_open_items(const uint8_t key[32], struct aead_item *items, int count)
+void aead_open_items(const uint8_t key[32], struct aead_item *items, int count, int lanes)
 {
     uint8_t nonce[12];
+    if (!by_lanes(lanes_open, key, items, count, lanes))
+        return;
     int ready = set_key(key, 0);
     for (struct aead_item *i = items; i < items + count; i++) {
+        if (i->ok != UNDONE)
+            continue;
         nonce_of(nonce, i->counter);
         i->ok = ready && aead_open(own, i->data, nonce, i->data, i->len + AEAD_TAG, NULL, 0) == 1;
     }

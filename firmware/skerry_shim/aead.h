@@ -12,7 +12,7 @@ struct aead_item {
     uint8_t *data;    /* the packet; its tag is the 16 bytes behind */
     size_t len;       /* without the tag */
     uint64_t counter; /* the nonce is 4 zero bytes and the counter, little-endian */
-    int ok;           /* 1: done; else its bytes are of no use */
+    int ok;           /* 1: done; 0: its bytes are of no use */
 };
 
 /* A context with its key set for one direction; NULL when libcrypto fails. Freed, and its key wiped, by EVP_CIPHER_CTX_free. */
@@ -21,7 +21,8 @@ EVP_CIPHER_CTX *aead_new(const uint8_t *key, int seal);
 int aead_seal(EVP_CIPHER_CTX *ctx, uint8_t *out, const uint8_t *nonce12, const uint8_t *in, size_t len, const uint8_t *ad, size_t ad_len);
 /* len counts the tag; out: len - 16 bytes, may be the same as in. 1 done, 0 not authentic, -1 libcrypto failed. */
 int aead_open(EVP_CIPHER_CTX *ctx, uint8_t *out, const uint8_t *nonce12, const uint8_t *in, size_t len, const uint8_t *ad, size_t ad_len);
-/* Messages under one key, no additional data. Any thread, without a lock; it keeps no key. */
-void aead_seal_items(const uint8_t key[32], struct aead_item *items, int count);
-void aead_open_items(const uint8_t key[32], struct aead_item *items, int count);
+/* Messages under one key, no additional data; lanes: those that fit may be done several at a time (lanes.h). Any thread, without a lock; no
+ * key is kept. */
+void aead_seal_items(const uint8_t key[32], struct aead_item *items, int count, int lanes);
+void aead_open_items(const uint8_t key[32], struct aead_item *items, int count, int lanes);
 #endif

@@ -1,4 +1,4 @@
-/* What the kernel takes over from us: which of it may be used, and which of it is in use. A feature that the kernel refuses, when it is set or
+/* What the kernel and the processor take over from us: which of it may be used, and which of it is in use. A feature that the kernel refuses, when it is set or
  * later with a packet, is off until the features are set again. */
 #include "transport.h"
 
@@ -10,6 +10,8 @@ unsigned shim_features(transport *t)
         in_use |= FEATURE_SEGMENT;
     if (t->gro_slots)
         in_use |= FEATURE_GRO;
+    if (features_lanes(t))
+        in_use |= FEATURE_LANES;
     pthread_rwlock_unlock(&t->table);
     return in_use;
 }

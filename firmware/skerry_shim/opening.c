@@ -28,7 +28,7 @@ static void open_group(transport *t, struct open_group *g, struct aead_item *ite
 {
     uint8_t key[32];
     g->count = may_be_fresh(t, g->session, items, g->count, key);
-    aead_open_items(key, items, g->count);
+    aead_open_items(key, items, g->count, features_lanes(t));
     OPENSSL_cleanse(key, sizeof key);
 }
 

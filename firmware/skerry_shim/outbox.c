@@ -149,7 +149,7 @@ void outbox_flush(struct outbox *o)
 {
     if (o->sealing) {
         sealing_close(o);
-        sealing_seal(o->sealing);
+        sealing_seal(o);
     }
     if (o->order)
         order_settle(o->order);

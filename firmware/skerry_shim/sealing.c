@@ -56,10 +56,12 @@ void sealing_close(struct outbox *o)
     s->peer = NULL;
 }
 
-void sealing_seal(struct sealing *s)
+void sealing_seal(struct outbox *o)
 {
+    struct sealing *s = o->sealing;
+    int lanes = features_lanes(o->t);
     for (struct seal_group *g = s->group; g < s->group + s->groups; g++) {
-        aead_seal_items(g->key, s->items + g->first, g->count);
+        aead_seal_items(g->key, s->items + g->first, g->count, lanes);
         OPENSSL_cleanse(g->key, sizeof g->key);
     }
 }

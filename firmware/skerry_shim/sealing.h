@@ -29,6 +29,6 @@ struct sealing {
 
 void sealing_add(struct outbox *o, struct peer *p, struct segments *s); /* all of it, side by side on the outbox's wire */
 void sealing_close(struct outbox *o); /* give the packets gathered their counters, or keep them for a session that is to come */
-void sealing_seal(struct sealing *s);
+void sealing_seal(struct outbox *o);
 void sealing_post(struct outbox *o); /* into the outbox */
 #endif

@@ -114,7 +114,7 @@ void peer_post(struct outbox *o, const struct peer *p, const struct aead_item *i
 static void transmit(struct outbox *o, struct peer *p, uint8_t *packet, size_t len)
 {
     struct aead_item item = begin_message(o->t, p->current, packet, len);
-    aead_seal_items(p->current->send_key, &item, 1);
+    aead_seal_items(p->current->send_key, &item, 1, 0);
     peer_post(o, p, &item, 0);
     note_sent(o->t, p, len, len != 0);
 }

@@ -1,5 +1,6 @@
 /* The transport's life and its entry points from Python. Each takes what it needs of the table's lock, does its work, and leaves; none calls
  * back. The threads are in threads.c. */
+#include "lanes.h"
 #include "transport.h"
 
 #include <errno.h>
@@ -42,6 +43,7 @@ shim_transport *shim_transport_new(void)
     cookie_init(&t->cookies);
     t->tun_fd = -1;
     t->wanted = FEATURES_ALL;
+    t->lanes_available = lanes_available();
     t->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     t->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     t->epoll_fd = epoll_create1(EPOLL_CLOEXEC);

@@ -79,7 +79,7 @@ struct peer {
     atomic_ullong tx_bytes, rx_bytes, tx_packets, rx_packets;
 };
 
-/* What the kernel may take over; see features.c. */
+/* What the kernel or the processor may take over; see features.c. */
 enum feature {
     FEATURE_VNET = 1,      /* TUN: a virtio header in front of each packet */
     FEATURE_TSO = 2,       /* TUN: TCP super-packets are read */
@@ -88,7 +88,8 @@ enum feature {
     FEATURE_MERGE_UDP = 16,
     FEATURE_SEGMENT = 32, /* sockets: UDP_SEGMENT */
     FEATURE_GRO = 64,     /* sockets: UDP_GRO */
-    FEATURES_ALL = 127
+    FEATURE_LANES = 128,  /* several messages are sealed and opened at a time: lanes.h */
+    FEATURES_ALL = 255
 };
 
 struct udp_socket {
@@ -121,6 +122,7 @@ struct shim_transport {
     struct udp_socket sockets[MAX_SOCKETS];
     int socket_count;
     int tun_fd, mtu;
+    int lanes_available;
     atomic_uint wanted;                   /* features that may be used */
     atomic_uint tun_features;             /* of the device: those it has accepted and not refused since */
     atomic_uint segment_slots, gro_slots; /* sockets, a bit for each slot, that do UDP_SEGMENT and UDP_GRO */
@@ -213,6 +215,10 @@ int tun_write(transport *t, const struct iovec *parts, int count); /* the first 
 int tun_write_packet(transport *t, const uint8_t *packet, size_t len); /* 1, or 0: the device refused */
 void tun_deliver(struct outbox *o, const uint8_t *packet, size_t len);
 int tun_read_batch(struct work *w); /* 0: the device is gone */
+static inline int features_lanes(const transport *t)
+{
+    return (atomic_load_explicit(&t->wanted, memory_order_relaxed) & FEATURE_LANES) && t->lanes_available;
+}
 static inline unsigned tun_features(const transport *t)
 {
     return atomic_load_explicit(&t->tun_features, memory_order_relaxed) & atomic_load_explicit(&t->wanted, memory_order_relaxed);

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _BUFFER = 72 * 1024
 _FRAME_LIMIT = 65536 + 64
 _EVENTS = 4096
-_FEATURES = {"vnet_hdr": 1, "tso": 2, "uso": 4, "merge_tcp": 8, "merge_udp": 16, "udp_segment": 32, "udp_gro": 64}
+_FEATURES = {"vnet_hdr": 1, "tso": 2, "uso": 4, "merge_tcp": 8, "merge_udp": 16, "udp_segment": 32, "udp_gro": 64, "lanes": 128}
 _DATAGRAM, _FRAME, _BAD_RELAY, _EDGE, _RELAY_OUT = 1, 2, 3, 4, 5
 
 _started: set[Transport] = set()  # their threads must end before libcrypto is torn down at exit
@@ -148,9 +148,9 @@ class Transport:
         return {name: value for name, value in named.items() if value or name == "to_python"}
 
     def features(self) -> dict[str, bool]:
-        """What the kernel takes over from the packet path, and whether it is in use now: `vnet_hdr` (TUN with virtio headers), `tso` and
-        `uso` (TCP and UDP super-packets read from TUN), `merge_tcp` and `merge_udp` (written to it), `udp_segment` and `udp_gro` (on any
-        socket)."""
+        """What the kernel and the processor take over from the packet path, and whether it is in use now: `vnet_hdr` (TUN with virtio
+        headers), `tso` and `uso` (TCP and UDP super-packets read from TUN), `merge_tcp` and `merge_udp` (written to it), `udp_segment` and
+        `udp_gro` (on any socket), `lanes` (several messages sealed and opened at a time, with AVX-512)."""
         bits = int(_lib.shim_features(self._live()))
         return {name: bool(bits & bit) for name, bit in _FEATURES.items()}
 

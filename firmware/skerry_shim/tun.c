@@ -169,7 +169,7 @@ int tun_read_batch(struct work *w)
     int error = read_some(&o, w->tun_buffer, &reads);
     sealing_close(&o);
     uint64_t place = order_leave(&t->outward);
-    sealing_seal(&w->sealing);
+    sealing_seal(&o);
     order_wait(&t->outward, place);
     outbox_send(&o);
     order_done(&t->outward);

@@ -18,7 +18,7 @@ from tests.netlab.lab import Host, Lab
 from tests.shim.tunnel import INNER, build, enter, introduce, transfer
 
 INNER6 = {"a": "fd7a:115c:a1e0::1", "b": "fd7a:115c:a1e0::2"}
-EVERYTHING = ("vnet_hdr", "tso", "uso", "merge_tcp", "merge_udp", "udp_segment", "udp_gro")
+EVERYTHING = ("vnet_hdr", "tso", "uso", "merge_tcp", "merge_udp", "udp_segment", "udp_gro", "lanes")
 UDP_SEGMENT = 103
 SIZE = 6 << 20
 

@@ -514,7 +514,7 @@ static void test_runs(void)
             shim_set_features(t, round == 1 ? 0 : FEATURES_ALL);
         }
     }
-    CHECK(shim_features(t) == (FEATURE_SEGMENT | FEATURE_GRO));
+    CHECK((shim_features(t) & ~(unsigned)FEATURE_LANES) == (FEATURE_SEGMENT | FEATURE_GRO));
     close(sink);
     shim_transport_free(t);
 }
