@@ -1,7 +1,8 @@
 /* DERP frames (u8 type | u32 big-endian length | payload) in a byte stream: cut it anywhere, and bounded queues the other way.
  *
  * SendPacket (04): 32 bytes destination key | packet. RecvPacket (05): 32 bytes source key | packet. A frame over 65568
- * bytes ends the stream. The payload's buffer grows with what arrived, never with what a header promises. No type is interpreted here. */
+ * bytes ends the stream. The buffer grows with what arrived, never with what a header promises, and goes when nothing of a frame is left. No
+ * type is interpreted here. */
 #include "relay.h"
 
 #include <stdio.h>
@@ -10,78 +11,69 @@
 
 void relay_reset(struct relay *r)
 {
-    free(r->payload);
+    free(r->bytes);
     fifo_clear(&r->out);
     *r = (struct relay){.region = r->region};
 }
 
-static const char *check_header(struct relay *r)
+static int append(struct relay *r, const uint8_t *data, size_t len)
 {
-    const uint8_t *h = r->header;
-    r->need = (size_t)h[1] << 24 | (size_t)h[2] << 16 | (size_t)h[3] << 8 | h[4];
-    if (r->need <= RELAY_MAX_FRAME)
-        return NULL;
-    snprintf(r->error, sizeof r->error, "relay frame 0x%02x: %zu bytes, at most %u", h[0], r->need, RELAY_MAX_FRAME);
-    return r->error;
-}
-
-static int reserve(struct relay *r, size_t size)
-{
-    if (size <= r->capacity)
-        return 1;
-    size_t capacity = r->capacity ? r->capacity : 2048;
-    while (capacity < size)
+    size_t need = r->have + len, capacity = r->capacity ? r->capacity : 2048;
+    while (capacity < need)
         capacity *= 2;
-    uint8_t *grown = realloc(r->payload, capacity);
-    if (grown) {
-        r->payload = grown;
-        r->capacity = capacity;
-    }
-    return grown != NULL;
+    uint8_t *grown = capacity == r->capacity ? r->bytes : realloc(r->bytes, capacity);
+    if (!grown)
+        return 0;
+    r->bytes = grown;
+    r->capacity = capacity;
+    memcpy(r->bytes + r->have, data, len);
+    r->have = need;
+    return 1;
 }
 
-/* Takes what belongs to the current frame; *error is set when the stream is bad. */
-static size_t take(struct relay *r, const uint8_t *data, size_t len, const char **error)
+/* The payload's length, or SIZE_MAX when it is too long. */
+static size_t check_header(struct relay *r, const uint8_t *h)
 {
-    if (r->have < RELAY_HEADER) {
-        size_t n = RELAY_HEADER - r->have < len ? RELAY_HEADER - r->have : len;
-        memcpy(r->header + r->have, data, n);
-        r->have += n;
-        if (r->have == RELAY_HEADER)
-            *error = check_header(r);
-        return n;
-    }
-    size_t had = r->have - RELAY_HEADER, n = r->need - had < len ? r->need - had : len;
-    if (!reserve(r, had + n)) {
-        *error = "out of memory";
-        return n;
-    }
-    memcpy(r->payload + had, data, n);
-    r->have += n;
-    return n;
+    size_t len = (size_t)h[1] << 24 | (size_t)h[2] << 16 | (size_t)h[3] << 8 | h[4];
+    if (len <= RELAY_MAX_FRAME)
+        return len;
+    snprintf(r->error, sizeof r->error, "relay frame 0x%02x: %zu bytes, at most %u", h[0], len, RELAY_MAX_FRAME);
+    return SIZE_MAX;
 }
 
 const char *relay_feed(struct relay *r, const uint8_t *data, size_t len, relay_frame_fn *frame, void *context)
 {
-    const char *error = NULL;
     if (r->bad)
         return NULL;
-    while (len) {
-        size_t n = take(r, data, len, &error);
-        data += n;
-        len -= n;
-        if (error) {
+    if (!append(r, data, len)) {
+        r->bad = 1;
+        return "out of memory";
+    }
+    for (size_t size; r->have - r->done >= RELAY_HEADER; r->done += RELAY_HEADER + size) {
+        uint8_t *at = r->bytes + r->done;
+        size = check_header(r, at);
+        if (size == SIZE_MAX) {
             r->bad = 1;
-            return error;
+            return r->error;
         }
-        if (r->have >= RELAY_HEADER && r->have == RELAY_HEADER + r->need) {
-            if (!r->payload && !reserve(r, 1)) /* an empty frame still has an address */
-                return "out of memory";
-            r->have = 0;
-            frame(context, r, r->header[0], r->payload, r->need);
-        }
+        if (r->have - r->done < RELAY_HEADER + size)
+            break;
+        frame(context, r, at[0], at + RELAY_HEADER, size);
     }
     return NULL;
+}
+
+void relay_settle(struct relay *r)
+{
+    r->have = r->bad ? 0 : r->have - r->done;
+    if (r->have && r->done)
+        memmove(r->bytes, r->bytes + r->done, r->have);
+    r->done = 0;
+    if (r->have)
+        return;
+    free(r->bytes);
+    r->bytes = NULL;
+    r->capacity = 0;
 }
 
 int relay_queue(struct relay *r, const uint8_t *dst, const uint8_t *data, size_t len)

@@ -186,14 +186,19 @@ static struct relay *lock_relay(transport *t, uint32_t region)
 
 void shim_relay_in(shim_transport *t, uint32_t region, const uint8_t *data, size_t len)
 {
-    struct outbox o = {.t = t};
+    struct opening opening = {.groups = 0};
+    struct coalescer inward = {.t = t};
+    struct outbox o = {.t = t, .opening = &opening, .inward = &inward};
     struct relay *r = lock_relay(t, region);
     pthread_mutex_lock(&t->relay_in_lock);
     const char *error = relay_feed(r, data, len, inbound_relay_frame, &o);
+    opening_flush(&o);
+    coalesce_flush(&inward);
+    outbox_flush(&o);
+    relay_settle(r);
     if (error)
         raise_bad_relay(t, region, error);
     pthread_mutex_unlock(&t->relay_in_lock);
-    outbox_flush(&o);
     pthread_rwlock_unlock(&t->table);
 }
 
