@@ -12,6 +12,7 @@ struct aead_item {
     uint8_t *data;    /* the packet; its tag is the 16 bytes behind */
     size_t len;       /* without the tag */
     uint64_t counter; /* the nonce is 4 zero bytes and the counter, little-endian */
+    int ecn;          /* of the packet; of the datagram it came in (ecn.h). Not looked at here */
     int ok;           /* 1: done; 0: its bytes are of no use */
 };
 

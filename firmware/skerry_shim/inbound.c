@@ -5,6 +5,8 @@
  * here; handshake messages pass MAC1 and under load the cookie, and go up with disco and STUN. It answers nothing but with cookies. */
 #include <string.h>
 
+#include "ecn.h"
+#include "mss.h"
 #include "transport.h"
 
 static uint64_t get_le(const uint8_t *p, int bytes)
@@ -24,11 +26,11 @@ static enum drop verdict_drop(enum verdict v)
     return names[v];
 }
 
-void inbound_deliver(struct outbox *o, struct peer *peer, const uint8_t *data, size_t len)
+void inbound_deliver(struct outbox *o, struct peer *peer, const struct aead_item *message)
 {
     transport *t = o->t;
     struct packet p;
-    if (!packet_inspect(&p, data, len)) {
+    if (!packet_inspect(&p, message->data, message->len)) {
         drop(t, DROP_malformed);
         return;
     }
@@ -39,10 +41,14 @@ void inbound_deliver(struct outbox *o, struct peer *peer, const uint8_t *data, s
     atomic_fetch_add_explicit(&peer->rx_bytes, p.length, memory_order_relaxed);
     atomic_fetch_add_explicit(&peer->rx_packets, 1, memory_order_relaxed);
     enum verdict v = filter_inbound(t->filter, &t->local, &t->flows, &p);
-    if (v == FILTER_ACCEPT)
-        tun_deliver(o, data, p.length);
-    else
+    if (v != FILTER_ACCEPT) {
         drop(t, verdict_drop(v));
+    } else if (message->ecn && !ecn_combine(message->data, message->ecn)) {
+        drop(t, DROP_ecn);
+    } else {
+        mss_clamp(&p, message->data, (size_t)t->mtu);
+        tun_deliver(o, message->data, p.length);
+    }
 }
 
 static void data_message(struct outbox *o, uint8_t *data, size_t len)
@@ -68,7 +74,7 @@ static void handshake_message(struct outbox *o, const struct path *from, const u
     } else {
         drop(o->t, DROP_cookie);
         if (cookie_reply(&o->t->cookies, reply, data, len, from)) {
-            outbox_add(o, from, reply, sizeof reply);
+            outbox_add(o, from, reply, sizeof reply, 0);
             outbox_flush(o); /* before the reply's memory goes */
         }
     }

@@ -57,7 +57,7 @@ static void deliver_group(struct outbox *o, const struct open_group *g, struct a
         session_received(o, g->session, data);
     for (int i = 0; i < count; i++)
         if (items[i].len)
-            inbound_deliver(o, g->session->peer, items[i].data, items[i].len);
+            inbound_deliver(o, g->session->peer, &items[i]);
 }
 
 static void open_and_deliver(struct outbox *o, struct opening *a)
@@ -86,7 +86,7 @@ static void open_one(struct outbox *o, struct session *s, struct aead_item *item
 
 void opening_add(struct outbox *o, struct session *s, uint8_t *packet, size_t len, uint64_t counter)
 {
-    struct aead_item item = {packet, len, counter, 0};
+    struct aead_item item = {.data = packet, .len = len, .counter = counter, .ecn = o->ecn};
     struct opening *a = o->opening;
     if (!a) {
         open_one(o, s, &item);

@@ -1,6 +1,37 @@
 /* A packet from TUN to its peer: whose destination it is, the flow remembered for the filter, then cut where it is a super-packet, sealed and
- * sent, or kept for a session. */
+ * sent, or kept for a session. One that is larger than the tunnel carries is answered. */
+#include "mss.h"
+#include "toobig.h"
 #include "transport.h"
+
+enum { ANSWER_EVERY_MS = 10 };
+
+static int too_big(const transport *t, const struct vnet_header *v, const struct segments *s)
+{
+    size_t len = v->gso_type == VNET_NONE ? s->len : segments_length(s);
+    return t->mtu && len > (size_t)t->mtu;
+}
+
+static const uint8_t *own_address(const transport *t, int family)
+{
+    for (size_t i = 0; i < t->address_count; i++)
+        if (t->addresses[i].family == family)
+            return t->addresses[i].address;
+    return NULL;
+}
+
+/* Tell the sender, a hundred times a second at most. */
+static void answer(struct outbox *o, const struct packet *p, const uint8_t *data)
+{
+    uint8_t message[TOOBIG_ROOM];
+    const uint8_t *address = own_address(o->t, p->family);
+    long long now = now_ms(o->t), last = atomic_load(&o->t->answered);
+    if (!address || now - last < ANSWER_EVERY_MS || !atomic_compare_exchange_strong(&o->t->answered, &last, now))
+        return;
+    size_t len = toobig_answer(message, p, data, address, (size_t)o->t->mtu);
+    if (len)
+        tun_deliver(o, message, len);
+}
 
 void outbound_packet(struct outbox *o, const struct vnet_header *v, uint8_t *data, size_t len)
 {
@@ -15,6 +46,12 @@ void outbound_packet(struct outbox *o, const struct vnet_header *v, uint8_t *dat
         drop(o->t, verdict == FILTER_MULTICAST ? DROP_multicast : DROP_link_local);
         return;
     }
+    if (too_big(o->t, v, &s)) {
+        answer(o, &p, data);
+        drop(o->t, DROP_too_big);
+        return;
+    }
+    mss_clamp(&p, data, (size_t)o->t->mtu);
     struct peer *peer = allowedips_lookup(&o->t->allowed, p.family, p.destination);
     if (!peer) {
         drop(o->t, DROP_no_route);

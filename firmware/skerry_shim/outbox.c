@@ -34,9 +34,10 @@ void outbox_geneve(uint8_t out[GENEVE], uint32_t vni, const uint8_t *data, size_
 }
 
 /* Whether the message goes on where the run ends; then it is part of it. A shorter one is the last. */
-static int extends(struct outbox_item *run, const struct path *path, const uint8_t *data, size_t len)
+static int extends(struct outbox_item *run, const struct path *path, const uint8_t *data, size_t len, int ecn)
 {
     if (!len || run->data + run->len != data || len > run->size || run->len % run->size || run->front || run->messages == RUN_MESSAGES ||
+        run->ecn != ecn ||
         run->len + len > RUN_BYTES || memcmp(&run->path, path, sizeof *path))
         return 0;
     run->len += len;
@@ -46,7 +47,7 @@ static int extends(struct outbox_item *run, const struct path *path, const uint8
 
 static void send_all(struct outbox *o);
 
-static struct outbox_item *new_item(struct outbox *o, const struct path *path, const uint8_t *data, size_t len)
+static struct outbox_item *new_item(struct outbox *o, const struct path *path, const uint8_t *data, size_t len, int ecn)
 {
     if (o->count == OUTBOX)
         send_all(o);
@@ -56,27 +57,28 @@ static struct outbox_item *new_item(struct outbox *o, const struct path *path, c
     item->data = data;
     item->len = item->size = len;
     item->messages = 1;
+    item->ecn = ecn;
     return item;
 }
 
-void outbox_add_whole(struct outbox *o, const struct path *path, const uint8_t *data, size_t len)
+void outbox_add_whole(struct outbox *o, const struct path *path, const uint8_t *data, size_t len, int ecn)
 {
     for (int i = o->count - 1; i >= 0 && i >= o->count - MAX_PATHS; i--) /* a peer's paths take turns */
-        if (extends(&o->items[i], path, data, len))
+        if (extends(&o->items[i], path, data, len, ecn))
             return;
-    new_item(o, path, data, len);
+    new_item(o, path, data, len, ecn);
 }
 
-void outbox_add(struct outbox *o, const struct path *path, const uint8_t *data, size_t len)
+void outbox_add(struct outbox *o, const struct path *path, const uint8_t *data, size_t len, int ecn)
 {
     if (path->family == 0) {
         to_relay(o->t, path, data, len);
     } else if (path->id) {
-        struct outbox_item *item = new_item(o, path, data, len);
+        struct outbox_item *item = new_item(o, path, data, len, ecn);
         item->front = 1;
         outbox_geneve(item->geneve, path->id, data, len);
     } else {
-        outbox_add_whole(o, path, data, len);
+        outbox_add_whole(o, path, data, len, ecn);
     }
 }
 

@@ -13,6 +13,7 @@
 #include <openssl/crypto.h>
 #include <string.h>
 
+#include "ecn.h"
 #include "transport.h"
 
 /* Room that a packet's message needs in front for a Geneve header, so that runs stay runs. Paths change under the write lock alone. */
@@ -27,7 +28,7 @@ static void gather(struct outbox *o, struct peer *p, struct segments *g, size_t 
     uint8_t *packet = outbox_room(o, front + len + TAIL) + front;
     segments_write(g, packet);
     o->wire_used += front + message_padded(o->t, len) + AEAD_TAG;
-    o->sealing->items[o->sealing->count++] = (struct aead_item){packet, len, 0, 0};
+    o->sealing->items[o->sealing->count++] = (struct aead_item){.data = packet, .len = len, .ecn = ecn_of(packet)};
 }
 
 void sealing_add(struct outbox *o, struct peer *p, struct segments *g)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ecn.h"
 #include "transport.h"
 
 struct session *session_new(uint32_t local, uint32_t remote, const uint8_t *send_key, const uint8_t *receive_key)
@@ -60,7 +61,7 @@ size_t message_padded(const transport *t, size_t len)
 /* Uses up a counter and writes the message's header in front of the packet, the padding behind it. */
 static struct aead_item begin_message(const transport *t, struct session *s, uint8_t *packet, size_t len)
 {
-    struct aead_item item = {packet, message_padded(t, len), s->counter++, 0};
+    struct aead_item item = {.data = packet, .len = message_padded(t, len), .counter = s->counter++, .ecn = len ? ecn_of(packet) : ECN_NONE};
     memset(packet + len, 0, item.len - len);
     put_le(packet - DATA_HEADER, 4, 4);
     put_le(packet - DATA_HEADER + 4, s->remote, 4);
@@ -103,10 +104,10 @@ void peer_post(struct outbox *o, const struct peer *p, const struct aead_item *i
         drop(o->t, DROP_send);
     } else if (front) {
         outbox_geneve(message - front, p->paths[0].id, message, size);
-        outbox_add_whole(o, &p->paths[0], message - front, front + size);
+        outbox_add_whole(o, &p->paths[0], message - front, front + size, item->ecn);
     } else {
         for (int i = 0; i < p->path_count; i++)
-            outbox_add(o, &p->paths[i], message, size);
+            outbox_add(o, &p->paths[i], message, size, item->ecn);
     }
 }
 

@@ -45,6 +45,8 @@ static int open_socket(int family, uint16_t *port)
         return -errno;
     enlarge(fd, SO_RCVBUFFORCE, SO_RCVBUF);
     enlarge(fd, SO_SNDBUFFORCE, SO_SNDBUF);
+    /* without it ECN ends here, which is no reason to do without the socket */
+    setsockopt(fd, family == 4 ? IPPROTO_IP : IPPROTO_IPV6, family == 4 ? IP_RECVTOS : IPV6_RECVTCLASS, &on, sizeof on);
     if ((family == 6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0) || bind(fd, &a.plain, len) < 0 ||
         getsockname(fd, &a.plain, &len) < 0) {
         error = errno;

@@ -49,6 +49,7 @@ shim_transport *shim_transport_new(void)
     t->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     t->tun_epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     atomic_init(&t->clock, -1);
+    atomic_init(&t->answered, INT64_MIN / 2);
     int secret = RAND_bytes(t->tag_secret, sizeof t->tag_secret) == 1;
     if (secret && t->event_fd >= 0 && t->stop_fd >= 0 && t->epoll_fd >= 0 && t->tun_epoll_fd >= 0)
         return t;
@@ -153,7 +154,7 @@ void shim_send(shim_transport *t, const uint8_t *path, const uint8_t *data, size
     struct path p;
     memcpy(&p, path, sizeof p);
     pthread_rwlock_rdlock(&t->table);
-    outbox_add(&o, &p, data, len);
+    outbox_add(&o, &p, data, len, 0);
     outbox_flush(&o);
     pthread_rwlock_unlock(&t->table);
 }

@@ -42,10 +42,10 @@ enum { QUEUE_PACKETS = 128, RING_EVENTS = 4096, OUTPUT_RECORDS = 4096 };
 #define REJECT_AFTER_MESSAGES (UINT64_MAX - (1ULL << 13))
 
 /* Names of the counters drop_<name>. The meanings are those of skerry_core.transport; send: a socket refused or there is none for the path;
- * tun: the device refused. */
+ * tun: the device refused; ecn: the network told of congestion and the packet cannot carry that; too_big: longer than the tunnel's MTU. */
 #define DROPS(X)                                                                                                                            \
     X(malformed) X(unknown) X(mac1) X(cookie) X(index) X(auth) X(replay) X(source) X(no_route) X(queue) X(poll) X(output) X(relay) X(send)   \
-    X(tun) X(multicast) X(link_local) X(destination) X(tsmp) X(filter)
+    X(tun) X(multicast) X(link_local) X(destination) X(tsmp) X(filter) X(ecn) X(too_big)
 #define DROP_ENUM(name) DROP_##name,
 enum drop { DROPS(DROP_ENUM) DROP_COUNT };
 
@@ -133,6 +133,7 @@ struct shim_transport {
     int thread_count;
 
     atomic_llong clock; /* ms, or -1: the monotonic clock */
+    atomic_llong answered; /* when a packet was last answered as too big */
     atomic_ullong to_python, drops[DROP_COUNT];
 };
 typedef struct shim_transport transport;
@@ -144,6 +145,7 @@ struct outbox {
     uint8_t *wire; /* room for messages, or NULL */
     size_t wire_size, wire_used;
     struct sealing *sealing;  /* where there is a wire: packets gathered on it */
+    int ecn;                  /* of the datagram that is being taken in */
     struct order *order;      /* a flush in between waits until what came before has left; NULL: there is nobody else */
     struct opening *opening;  /* messages are gathered here until opening_flush, or NULL: opened at once */
     struct coalescer *inward; /* packets for TUN are gathered here, or NULL: written at once */
@@ -154,7 +156,7 @@ struct outbox {
         int front; /* geneve goes in front; then it is one message */
         const uint8_t *data;
         size_t len, size; /* of all, of each; the last may be shorter */
-        int messages;
+        int messages, ecn;
     } items[OUTBOX];
 };
 
@@ -169,8 +171,8 @@ void events_forget_peer(transport *t, uint64_t peer); /* edges of a peer that is
 int64_t now_ms(const transport *t);
 
 /* outbox.c */
-void outbox_add(struct outbox *o, const struct path *path, const uint8_t *data, size_t len);
-void outbox_add_whole(struct outbox *o, const struct path *path, const uint8_t *data, size_t len); /* UDP; a Geneve header is in it already */
+void outbox_add(struct outbox *o, const struct path *path, const uint8_t *data, size_t len, int ecn);
+void outbox_add_whole(struct outbox *o, const struct path *path, const uint8_t *data, size_t len, int ecn); /* UDP; a Geneve header is in it already */
 void outbox_geneve(uint8_t out[GENEVE], uint32_t vni, const uint8_t *data, size_t len);
 uint8_t *outbox_room(struct outbox *o, size_t len); /* on the wire; flushes when there is none. len <= wire_size */
 void outbox_send(struct outbox *o);  /* what is sealed */
@@ -197,7 +199,7 @@ void peer_free(struct peer *p);
 /* outbound.c, inbound.c */
 void outbound_packet(struct outbox *o, const struct vnet_header *v, uint8_t *packet, size_t len); /* the outbox has a wire */
 void inbound_datagram(struct outbox *o, const struct path *from, uint8_t *data, size_t len);
-void inbound_deliver(struct outbox *o, struct peer *peer, const uint8_t *data, size_t len); /* a packet that was opened */
+void inbound_deliver(struct outbox *o, struct peer *peer, const struct aead_item *message); /* a packet that was opened */
 void inbound_relay_frame(void *outbox, struct relay *r, uint8_t type, uint8_t *payload, size_t len);
 
 /* transport.c */

@@ -9,9 +9,11 @@
 #include "transport.h"
 #include "work.h"
 
-union control { /* aligned as a control message has to be */
+enum { CONTROL = CMSG_SPACE(sizeof(int)) };
+
+union control { /* aligned as control messages have to be; room for the size of segments and for ECN */
     struct cmsghdr head;
-    uint8_t bytes[CMSG_SPACE(sizeof(int))];
+    uint8_t bytes[2 * CONTROL];
 };
 
 static void path_of(struct path *p, const struct udp_socket *s, const union any_address *a)
@@ -26,17 +28,26 @@ static void path_of(struct path *p, const struct udp_socket *s, const union any_
         memcpy(p->address, &a->v6.sin6_addr, 16);
 }
 
-/* The size of the datagrams in what was received; all of it when it is one. */
-static size_t gathered(struct msghdr *m, size_t len)
+/* What the kernel tells of what it gives: the size of the datagrams in it (all of it when it is one), and their ECN. */
+static size_t gathered(struct msghdr *m, size_t len, int *ecn)
 {
-    int size;
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c))
-        if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == SOCKET_GRO && c->cmsg_len >= CMSG_LEN(sizeof size)) {
-            memcpy(&size, CMSG_DATA(c), sizeof size);
-            if (size > 0 && (size_t)size < len)
-                return (size_t)size;
+    size_t size = len;
+    int value;
+    *ecn = 0;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+        if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS && c->cmsg_len >= CMSG_LEN(1)) {
+            *ecn = *CMSG_DATA(c) & 3;
+            continue;
         }
-    return len;
+        if (c->cmsg_len < CMSG_LEN(sizeof value))
+            continue;
+        memcpy(&value, CMSG_DATA(c), sizeof value);
+        if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == SOCKET_GRO && value > 0 && (size_t)value < len)
+            size = (size_t)value;
+        else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS)
+            *ecn = value & 3;
+    }
+    return size;
 }
 
 static void take_in(struct outbox *o, const struct path *from, uint8_t *data, size_t len, size_t size)
@@ -76,7 +87,8 @@ size_t udp_receive(struct work *w, int slot)
     for (int i = 0; i < count; i++) {
         size_t len = messages[i].msg_len;
         path_of(&path, s, &from[i]);
-        take_in(&o, &path, vectors[i].iov_base, len, gathered(&messages[i].msg_hdr, len));
+        size_t size = gathered(&messages[i].msg_hdr, len, &o.ecn);
+        take_in(&o, &path, vectors[i].iov_base, len, size);
         bytes += len;
     }
     opening_flush(&o);
@@ -90,21 +102,31 @@ size_t udp_receive(struct work *w, int slot)
 
 /* -- sending */
 
-static void fill(struct mmsghdr *m, struct iovec *v, union any_address *to, const struct outbox_item *item)
+static void put_control(struct msghdr *m, union control *control, int level, int type, const void *value, size_t len)
+{
+    struct cmsghdr *c = (struct cmsghdr *)(control->bytes + m->msg_controllen);
+    *c = (struct cmsghdr){.cmsg_len = CMSG_LEN(len), .cmsg_level = level, .cmsg_type = type};
+    memcpy(CMSG_DATA(c), value, len);
+    m->msg_control = control;
+    m->msg_controllen += CMSG_SPACE(len);
+}
+
+static void fill(struct mmsghdr *m, struct iovec *v, union any_address *to, union control *control, const struct outbox_item *item)
 {
     v[0] = (struct iovec){(void *)item->geneve, GENEVE};
     v[1] = (struct iovec){(void *)item->data, item->len};
     *m = (struct mmsghdr){.msg_hdr = {.msg_name = to, .msg_iov = item->front ? v : v + 1, .msg_iovlen = item->front ? 2 : 1}};
     m->msg_hdr.msg_namelen = socket_address(to, item->path.family, item->path.address, item->path.port);
+    if (item->ecn && item->path.family == 4)
+        put_control(&m->msg_hdr, control, IPPROTO_IP, IP_TOS, &item->ecn, sizeof item->ecn);
+    else if (item->ecn)
+        put_control(&m->msg_hdr, control, IPPROTO_IPV6, IPV6_TCLASS, &item->ecn, sizeof item->ecn);
 }
 
 static void fill_size(struct msghdr *m, union control *control, size_t size)
 {
     uint16_t value = (uint16_t)size;
-    control->head = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof value), .cmsg_level = IPPROTO_UDP, .cmsg_type = SOCKET_SEGMENT};
-    memcpy(CMSG_DATA(&control->head), &value, sizeof value);
-    m->msg_control = control;
-    m->msg_controllen = CMSG_SPACE(sizeof value);
+    put_control(m, control, IPPROTO_UDP, SOCKET_SEGMENT, &value, sizeof value);
 }
 
 /* One call after the other for what is left; a message that is refused is skipped. */
@@ -127,9 +149,10 @@ static int send_each(int fd, const struct outbox_item *item)
     struct mmsghdr messages[RUN_MESSAGES];
     struct iovec vectors[RUN_MESSAGES][2];
     union any_address to;
+    union control control; /* the same for all */
     for (int i = 0; i < item->messages; i++) {
         size_t at = (size_t)i * item->size, rest = item->len - at;
-        fill(&messages[i], vectors[i], &to, item);
+        fill(&messages[i], vectors[i], &to, &control, item);
         vectors[i][1] = (struct iovec){(void *)(item->data + at), rest < item->size ? rest : item->size};
     }
     return send_all(fd, messages, item->messages);
@@ -154,7 +177,7 @@ static int send_runs(transport *t, int slot, const struct outbox_item *items, in
     union control controls[OUTBOX];
     int sent = 0, n;
     for (int i = 0; i < count; i++) {
-        fill(&messages[i], vectors[i], &to[i], &items[i]);
+        fill(&messages[i], vectors[i], &to[i], &controls[i], &items[i]);
         if (items[i].messages > 1)
             fill_size(&messages[i].msg_hdr, &controls[i], items[i].size);
     }

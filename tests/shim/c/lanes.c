@@ -23,7 +23,7 @@ static void fill(int count, const size_t *len, size_t lengths, int byte)
 {
     static const uint64_t counters[] = {0, 1, 0xfffffffe, 0xffffffff, 0x100000000, 1ULL << 60, UINT64_MAX - (1ULL << 13)};
     for (int i = 0; i < count; i++) {
-        items[i] = (struct aead_item){many[i], len[(size_t)i % lengths], counters[(size_t)i % 7] + (uint64_t)i, -5};
+        items[i] = (struct aead_item){.data = many[i], .len = len[(size_t)i % lengths], .counter = counters[(size_t)i % 7] + (uint64_t)i, .ok = -5};
         if (byte < 0)
             any_bytes(many[i], items[i].len);
         else
@@ -110,7 +110,7 @@ static void test_sums_at_the_edge(void)
     for (int i = 0; i < 32; i++)
         key[i] = (uint8_t)i;
     for (int i = 0; i < 16; i++) {
-        items[i] = (struct aead_item){many[i], 16, edges[i].counter, -5};
+        items[i] = (struct aead_item){.data = many[i], .len = 16, .counter = edges[i].counter, .ok = -5};
         memcpy(many[i], edges[i].message, 16);
         memcpy(one[i], edges[i].message, 16);
     }

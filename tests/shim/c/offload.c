@@ -484,19 +484,19 @@ static void test_runs(void)
         size_t at = 0, got = 0;
         int n = 0, messages = 0;
         for (int i = 0; i < 49; i++, at += 1312)
-            outbox_add(&o, &to, log_of_sends + at, 1312);
+            outbox_add(&o, &to, log_of_sends + at, 1312, 0);
         CHECK(o.count == 1); /* 64,288 bytes; one more would be over 65,507 */
         for (int i = 0; i < 10; i++, at += 1312)
-            outbox_add(&o, &to, log_of_sends + at, 1312);
+            outbox_add(&o, &to, log_of_sends + at, 1312, 0);
         CHECK(o.count == 2);
         for (int i = 0; i < 3; i++, at += 100)
-            outbox_add(&o, &to, log_of_sends + at, 100); /* the first ends the run */
+            outbox_add(&o, &to, log_of_sends + at, 100, 0); /* the first ends the run */
         CHECK(o.count == 3 && o.items[1].messages == 11);
         for (int i = 0; i < 100; i++, at += 20)
-            outbox_add(&o, &to, log_of_sends + at, 20); /* 64 a run; the first ends the run of 100 bytes */
+            outbox_add(&o, &to, log_of_sends + at, 20, 0); /* 64 a run; the first ends the run of 100 bytes */
         CHECK(o.count == 5 && o.items[3].messages == 64);
-        outbox_add(&o, &to, log_of_sends, 0);
-        outbox_add(&o, &to, log_of_sends, 0);
+        outbox_add(&o, &to, log_of_sends, 0, 0);
+        outbox_add(&o, &to, log_of_sends, 0, 0);
         CHECK(o.count == 7);
         outbox_flush(&o);
         uint8_t *in = malloc(70000);
