@@ -154,13 +154,14 @@ static void test_too_big(void)
 {
     static uint8_t packet[2000], out[8192];
     char error[256];
-    uint8_t addresses[5 + 36] = {2, 36, 0, 0, 0, 4, 32, 100, 64, 0, 1};
+    uint8_t addresses[5 + 36] = {2, 36, 0, 0, 0, 4, 32, 100, 64, 0, 1}, change[sizeof addresses];
     transport *t = shim_transport_new();
     addresses[5 + 18] = 6;
     addresses[5 + 19] = 128;
     addresses[5 + 20] = 0xfd;
     shim_set_clock(t, 1000);
-    CHECK(shim_apply(t, addresses, sizeof addresses, error, sizeof error));
+    memcpy(change, addresses, sizeof change); /* it is wiped */
+    CHECK(shim_apply(t, change, sizeof change, error, sizeof error));
     t->mtu = 1280;
     for (int family = 4; family <= 6; family += 2) {
         size_t len = make(packet, family, PROTO_UDP, 1281);
