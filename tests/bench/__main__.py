@@ -1,23 +1,38 @@
-"""`make bench`: run every measure and print a table, or JSON; enters its own namespaces.
+"""`make bench`: run the measures and print a table, or JSON; plots go to a folder; enters its own namespaces.
 
-python -m tests.bench [--quick] [--json] [--rounds N] [--only join,memory]
+python -m tests.bench [--quick] [--json] [--rounds N] [--only NAME[,NAME...]] [--out FOLDER] [--list]
 """
 
 import argparse
 import compileall
+import importlib
 import json
 import os
 import platform
 import statistics
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
-from tests.bench import Measured
+from tests.bench import OURS, THEIRS, Measured
 from tests.netlab import enter, inside
 from tests.netlab.programs import ROOT
 
-QUICK, ROUNDS = 3, 9
-SETTLE_S = 60
+QUICK, ROUNDS = 3, 7
+BUSY = 0.5  # load average above which the machine is not idle
+
+# name: (module, function, what it measures, at most this many rounds; 0: it is told how long to idle instead)
+MEASURES = {
+    "join": ("join_time", "measure", "up to the first reply, restart with state", 9),
+    "tcp": ("tcp", "measure", "TCP in three shapes on two links, and its CPU cost", 7),
+    "mixed": ("tcp", "mixed", "TCP between skerryd and tailscaled", 5),
+    "udp": ("udp", "measure", "UDP without loss", 5),
+    "relays": ("relays", "measure", "through DERP, ours and theirs", 5),
+    "latency": ("latency", "measure", "round trips under load", 5),
+    "memory": ("memory", "measure", "resident memory and wake-ups", 0),
+}
+IDLE_S, IDLE_QUICK_S = 60, 10
 
 
 def machine() -> str:
@@ -29,18 +44,21 @@ def machine() -> str:
 
 
 def spread(values: list[float], digits: int) -> str:
-    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})" if values else "-"
 
 
 def row(measured: Measured) -> str:
-    ours, theirs = (spread(measured.values[kind], measured.digits) for kind in ("skerryd", "tailscaled"))
-    verdict = "met" if measured.met() else "MISSED"
-    return f"{measured.name:<48} {measured.ratio():>5.2f}x  {ours:>18}  {theirs:>18}  {verdict}: {measured.goal}"
+    ours, theirs = (spread(measured.values[kind], measured.digits) for kind in (OURS, THEIRS))
+    ratio, met = measured.ratio(), measured.met()
+    shown = "-" if ratio is None or measured.invalid else f"{ratio:.2f}x"
+    verdict = "INVALID" if measured.invalid else {True: "met", False: "MISSED", None: "untold"}[met]
+    return f"{measured.name:<48} {shown:>7}  {ours:>20}  {theirs:>20}  {verdict}: {measured.invalid or measured.goal}"
 
 
 def document(measured: Measured) -> dict[str, Any]:
-    of = {kind: {"median": statistics.median(v), "min": min(v), "max": max(v), "values": v} for kind, v in measured.values.items()}
-    return {"name": measured.name, "unit": measured.unit, "ratio": measured.ratio(), "goal": measured.goal, "met": measured.met(), **of}
+    of = {kind: {"median": measured.median(kind), "values": values} for kind, values in measured.values.items()}
+    verdict = {"ratio": measured.ratio(), "goal": measured.goal, "met": measured.met(), "invalid": measured.invalid}
+    return {"name": measured.name, "unit": measured.unit, **verdict, **of}
 
 
 def say(sentence: str) -> None:
@@ -55,14 +73,22 @@ def compiled() -> None:
         compileall.compile_dir(ROOT / folder, quiet=2)
 
 
+def names(text: str) -> list[str]:
+    chosen = [name for name in text.split(",") if name]
+    unknown = [name for name in chosen if name not in MEASURES]
+    if unknown or not chosen:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected some of {', '.join(MEASURES)}, with commas between")
+    return chosen
+
+
 def parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m tests.bench", description="Measure skerryd beside the official client, in one run.")
-    parser.add_argument(
-        "--quick", action="store_true", help=f"{QUICK} rounds instead of {ROUNDS}, less waiting: for a look, not the record"
-    )
-    parser.add_argument("--rounds", type=int, metavar="N", help="this many rounds")
-    parser.add_argument("--only", metavar="NAME", choices=["join", "memory"], help="one of: join, memory")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK} rounds, less idling: for a look, not the record")
+    parser.add_argument("--rounds", type=int, metavar="N", help=f"at most this many rounds (default: {ROUNDS}, some measures fewer)")
+    parser.add_argument("--only", metavar="NAME[,NAME]", type=names, default=list(MEASURES), help=f"some of: {', '.join(MEASURES)}")
+    parser.add_argument("--out", metavar="FOLDER", type=Path, default=ROOT / "build" / "bench", help="plots and results.json go there")
     parser.add_argument("--json", action="store_true", help="print JSON for programs; progress stays on standard error")
+    parser.add_argument("--list", action="store_true", help="the measures, and nothing else")
     arguments = parser.parse_args(argv)
     if arguments.rounds is not None and arguments.rounds < 1:
         parser.error(f"--rounds {arguments.rounds}: at least 1 is needed")
@@ -70,28 +96,52 @@ def parse(argv: list[str]) -> argparse.Namespace:
     return arguments
 
 
-def main(arguments: argparse.Namespace) -> int:
-    from tests.bench import join_time, memory
+def run(name: str, arguments: argparse.Namespace) -> list[Measured]:
+    module, function, text, most = MEASURES[name]
+    say(f"{name}: {text}")
+    measure = getattr(importlib.import_module(f"tests.bench.{module}"), function)
+    idle = IDLE_QUICK_S if arguments.quick else IDLE_S
+    results: list[Measured] = measure(min(arguments.rounds, most) if most else idle, say)
+    for each in results:
+        say(row(each))
+    return results
 
+
+def main(arguments: argparse.Namespace) -> int:
     compiled()
-    say(f"{machine()}; load {os.getloadavg()[0]:.1f}")
-    results: list[Measured] = []
-    if arguments.only != "memory":
-        results += join_time.measure(arguments.rounds, say)
-    if arguments.only != "join":
-        results += memory.measure(10 if arguments.quick else SETTLE_S, say)
+    load, start = os.getloadavg()[0], time.monotonic()
+    note = f"load average {load:.1f} at the start" + (": NOT IDLE, the values say little" if load > BUSY else "")
+    say(f"{machine()}; {note}")
+    results = [each for name in arguments.only for each in run(name, arguments)]
+    whole = {"machine": machine(), "note": note, "rounds": arguments.rounds, "measures": [document(each) for each in results]}
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / "results.json").write_text(json.dumps(whole, indent=2) + "\n")
+    plots(results, arguments.out)
+    say(f"{time.monotonic() - start:.0f} s; results and plots are in {arguments.out}")
     if arguments.json:
-        print(json.dumps({"machine": machine(), "rounds": arguments.rounds, "measures": [document(each) for each in results]}, indent=2))
+        print(json.dumps(whole, indent=2))
         return 0
-    print(f"machine: {machine()}\nrounds: {arguments.rounds}, in alternation; medians (min-max)\n")
-    print(f"{'measure':<48} {'ratio':>6}  {'skerryd':>18}  {'tailscaled':>18}  goal")
+    print(f"machine: {machine()}\n{note}; up to {arguments.rounds} rounds in alternation; medians (min-max)\n")
+    print(f"{'measure':<48} {'ratio':>7}  {OURS:>20}  {THEIRS:>20}  goal")
     for each in results:
         print(row(each))
     return 0
 
 
+def plots(results: list[Measured], folder: Path) -> None:
+    try:
+        from tests.bench.plots import draw
+
+        draw(results, folder)
+    except ImportError as error:
+        say(f"no plots: {error}. make setup-test installs what draws them")
+
+
 if __name__ == "__main__":
     chosen = parse(sys.argv[1:])  # a wrong argument or --help needs no namespaces
+    if chosen.list:
+        print("\n".join(f"{name:<8} {what[2]}" for name, what in MEASURES.items()))
+        sys.exit(0)
     if not inside():
         reason = enter.why_not()
         if reason:

@@ -1,50 +1,74 @@
-"""Resident memory (VmRSS) of an idle node with one peer, a minute after the first reply."""
+"""Resident memory (VmRSS): idle with one peer, after a load and a rest, with a thousand peers known; and how often an idle node wakes."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from tests.bench import Measured
-from tests.netlab.lab import lab_with_logs, run
-from tests.netlab.programs import Gateway, Program, Skerryd, Tailscaled
+from tests.bench.network import KINDS, direct_pairs
+from tests.bench.pair import cpu_seconds, daemon_pid, resident_mb, switches
+from tests.netlab.lab import lab_with_logs
+from tests.netlab.programs import Gateway, Node
 
 LIMIT_MB = 25
-
-
-def resident_mb(pid: int) -> float:
-    """VmRSS of a process in MB."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1]) / 1024
-    raise ValueError(f"process {pid} has no VmRSS")
-
-
-def daemon_pid(program: Program) -> int:
-    """The daemon itself: `Host.command` execs through, so the process started is it, or its only descendant is."""
-    assert program.process is not None
-    pid = program.process.pid
-    while children := run("ps", "-o", "pid=", "--ppid", str(pid)).split() if _has_child(pid) else []:
-        pid = int(children[0])
-    return pid
-
-
-def _has_child(pid: int) -> bool:
-    return bool(Path(f"/proc/{pid}/task/{pid}/children").read_text().strip())
+PEERS = 1000
+REST_S = 10
 
 
 def measure(settle_s: float, say: Callable[[str], None]) -> list[Measured]:
-    """MB of each daemon in one network of two, `settle_s` seconds after the first reply."""
+    return [*idle_and_loaded(settle_s, say), many_peers(say)]
+
+
+def idle_and_loaded(settle_s: float, say: Callable[[str], None]) -> list[Measured]:
+    """`settle_s` seconds of idling, during which wake-ups and CPU time are counted, then a load of all shapes, then a rest."""
     resident = Measured("resident memory, idle, one peer, MB", "MB", f"<= {LIMIT_MB} MB", limit=LIMIT_MB, digits=1)
+    grown = Measured("resident memory, added by a load, MB", "MB", "<= 4 MB", limit=4, digits=1)
+    wakes = Measured("idle, context switches a second, all threads", "1/s", "< 5/s", limit=5)
+    cpu = Measured("idle, CPU s in 600 s", "s", "< 0.5 s", limit=0.5)
+    with direct_pairs() as (_lab, pairs):
+        for _ in range(2):  # what the first echo set off has ended after the first of both
+            before = {name: (switches(pair.pids[0]), cpu_seconds(pair.pids[0])) for name, pair in pairs.items()}
+            say(f"memory: idle for {settle_s:g} s")
+            time.sleep(settle_s)  # idle is a state that takes its time
+        for name, pair in pairs.items():
+            pid = pair.pids[0]
+            wakes.values[name].append((switches(pid) - before[name][0]) / settle_s)
+            cpu.values[name].append((cpu_seconds(pid) - before[name][1]) * 600 / settle_s)
+            resident.values[name].append(resident_mb(pid))
+            for options in ((), ("--reverse",), ("--parallel", "4")):
+                pair.flow(3, *options)
+        say(f"memory: rest for {REST_S} s")
+        time.sleep(REST_S)
+        for name, pair in pairs.items():
+            grown.values[name].append(resident_mb(pair.pids[0]) - resident.values[name][0])
+    return [resident, grown, wakes, cpu]
+
+
+def many_peers(say: Callable[[str], None]) -> Measured:
+    """What PEERS nodes of one user cost a node that knows them all, over one that knows one."""
+    grown = Measured(f"resident memory, added by {PEERS} peers, MB", "MB", "<= 5 MB", limit=5, digits=1)
+    for name, kind in KINDS.items():
+        few, many = resident_with(kind, 1), resident_with(kind, PEERS)
+        grown.values[name].append(many - few)
+        say(f"memory: {name} {few:.1f} MB with one peer, {many:.1f} MB with {PEERS}")
+    return grown
+
+
+def resident_with(kind: type[Node], peers: int) -> float:
     with lab_with_logs() as lab:
         gateway = Gateway(lab.public("gateway"), "gw")
         gateway.start()
-        nodes = [kind(lab.behind(lab.router(f"r{name}"), name), name) for kind, name in ((Skerryd, "ours"), (Tailscaled, "theirs"))]
-        for node in nodes:
-            node.start()
-            node.up(gateway.url, gateway.key())
-        nodes[0].reaches(nodes[1].address)
-        say(f"memory: both are connected; idle for {settle_s:g} s")
-        time.sleep(settle_s)  # idle is a state that takes its time
-        for kind, node in zip(("skerryd", "tailscaled"), nodes, strict=True):
-            resident.values[kind].append(resident_mb(daemon_pid(node)))
-    return [resident]
+        key = gateway.key()
+        gateway.stop()
+        subprocess.run([sys.executable, "-m", "tests.bench.populate", str(gateway.state), str(peers)], check=True)
+        gateway.start()
+        node = kind(lab.public("node"), "node")
+        node.start()
+        node.up(gateway.url, key)  # type: ignore[attr-defined]
+        while len(node.status().get("Peer") or {}) < peers:
+            time.sleep(0.2)
+        time.sleep(3)
+        return resident_mb(daemon_pid(node))
+
+
