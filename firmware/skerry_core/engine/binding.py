@@ -2,9 +2,9 @@
 
     stage      event                              then
     -          a place is offered                 BINDING: Bind to each of its addresses
-    BINDING    500 ms, 1 s, 2 s ... later         Bind again
+    BINDING    nothing for 500 ms, and so on      Bind again
     BINDING    Challenge, from the first address  ANSWERED: Answer, and a disco ping to the peer through the relay
-    ANSWERED   500 ms, 1 s, 2 s ... later         Answer and ping again
+    ANSWERED   nothing for 500 ms, and so on      Answer and ping again
     ANSWERED   a ping of the peer through it      ping again: ours may have come before the peer was bound; 10 in all
     ANSWERED   a pong through it                  BOUND: from now on it is a path like others (paths.py)
     any        bind lifetime, at most 30 s        FAILED unless BOUND
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from skerry_core.engine.peer import Path, Peer
 
 BINDING, ANSWERED, BOUND, FAILED = "binding", "answered", "bound", "failed"
-FIRST, LIFETIME = 500, 30_000
+WAITS = (500, 500, 500, 500, 1_000, 2_000, 4_000, 8_000)
+LIFETIME = 30_000
 ADDRESSES, PLACES, PINGS, TRIES = 8, 8, 10, 32
 STEADY = 3_600_000  # a longer steady lifetime is not believed
 
@@ -43,8 +44,7 @@ class Place:
         self.generation = 0
         self.path: Path | None = None
         self.challenge = b""
-        self.wait = FIRST
-        self.pings = self.tries = 0
+        self.steps = self.pings = self.tries = 0  # steps: in this stage
 
     def open(self) -> bool:
         """Whether binding is under way."""
@@ -101,8 +101,8 @@ class Bindings:
         engine = self._engine
         self._steps[place.stage](place)
         end = place.since + min(place.offer.bind_lifetime, LIFETIME)
-        due = engine.now + place.wait
-        place.wait *= 2
+        due = engine.now + WAITS[min(place.steps, len(WAITS) - 1)]
+        place.steps += 1
         engine.timers.set(("place", place.peer.index, place.offer.server_key), due if due < end else end)
 
     def again(self, index: int, key: bytes) -> None:
@@ -151,7 +151,7 @@ class Bindings:
         for place in self._waiting(key, where):
             same = (place.offer.vni, place.generation, place.peer.disco) == (message.vni, message.generation, message.remote_key)
             if same and self._engine.paths.usable(where[2], where[3]):
-                place.path, place.challenge, place.stage, place.wait = where, message.challenge, ANSWERED, FIRST
+                place.path, place.challenge, place.stage, place.steps = where, message.challenge, ANSWERED, 0
                 place.peer.candidates.setdefault(where, Candidate(where))
                 self._engine.paths.sync(place.peer)
                 self._step(place)

@@ -83,7 +83,7 @@ def _peer(engine: "Engine", node: "Node") -> "dict[str, Any]":
 def _ways(engine: "Engine", peer: "Peer | None") -> "dict[str, Any]":
     if peer is None:
         ways: dict[str, Any] = {"index": 0, "latency_ms": None, "active": False, "last_handshake_ms": None}
-        ways.update({name: "" for name in ("path", "relay", "endpoint", "peer_relay", "peer_relay_text")})
+        ways.update(dict.fromkeys(("path", "relay", "endpoint", "peer_relay", "peer_relay_text"), ""))
         return ways
     relay, best = engine.paths.relay(peer), peer.best
     used = best.path if best is not None and engine.paths.trusted(peer) else None

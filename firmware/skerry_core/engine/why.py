@@ -43,8 +43,9 @@ def _current(engine: "Engine", peer: "Peer") -> str:
 
 
 def _candidate(engine: "Engine", peer: "Peer", candidate: "Candidate") -> str:
-    via = bool(candidate.path[4])
-    origin = engine.peer_relays.text(peer, candidate.path) if via else "heard from" if candidate.sources == 4 else "told by the peer" if candidate.sources & 2 else "from the map"
+    origin = "heard from" if candidate.sources == 4 else "told by the peer" if candidate.sources & 2 else "from the map"
+    if candidate.path[4]:
+        origin = engine.peer_relays.text(peer, candidate.path)
     text = f"{paths.text(candidate.path)} ({origin}): "
     if candidate.ponged is not None and candidate.misses == 0:
         chosen = "in use" if candidate is peer.best else "not better than the one in use" if peer.best is not None else "not in use"
@@ -81,8 +82,8 @@ _STAGES = {
 
 def _place(engine: "Engine", peer: "Peer", place: "binding.Place") -> str:
     where = place.path or paths.udp(0, *place.offer.endpoints[0])
-    origin = "" if place.relay else ", of which the peer told"
-    return f"Place {place.offer.vni} on {engine.peer_relays.text(peer, where)}{origin}: {_STAGES[place.stage]} ({_ago(engine, place.since)})."
+    name = engine.peer_relays.text(peer, where) + ("" if place.relay else ", of which the peer told")
+    return f"Place {place.offer.vni} on {name}: {_STAGES[place.stage]} ({_ago(engine, place.since)})."
 
 
 def _relay(engine: "Engine", peer: "Peer") -> "list[str]":
