@@ -173,7 +173,7 @@ def test_lost_messages_are_said_again():
         lab.world.rng.seed(seed)
         shut = lab.world.loss
         lab.world.loss = lambda source, destination, data, lab=lab, shut=shut: (
-            shut(source, destination, data) or (PLACE in (source, destination) and lab.world.rng.random() < 0.2)
+            shut(source, destination, data) or (PLACE in (source, destination) and lab.world.rng.random() < 0.15)
         )
         lab.a.packet(lab.b)
         assert lab.world.run(20_000, until=lab.bound), seed

@@ -2,9 +2,9 @@
 
     stage      event                              then
     -          a place is offered                 BINDING: Bind to each of its addresses
-    BINDING    nothing for 500 ms, and so on      Bind again
+    BINDING    nothing for 200 ms, and so on      Bind again
     BINDING    Challenge, from the first address  ANSWERED: Answer, and a disco ping to the peer through the relay
-    ANSWERED   nothing for 500 ms, and so on      Answer and ping again
+    ANSWERED   nothing for 200 ms, and so on      Answer and ping again
     ANSWERED   a ping of the peer through it      ping again: ours may have come before the peer was bound; 10 in all
     ANSWERED   a pong through it                  BOUND: from now on it is a path like others (paths.py)
     any        bind lifetime, at most 30 s        FAILED unless BOUND
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from skerry_core.engine.peer import Path, Peer
 
 BINDING, ANSWERED, BOUND, FAILED = "binding", "answered", "bound", "failed"
-WAITS = (500, 500, 500, 500, 1_000, 2_000, 4_000, 8_000)
+WAITS = (200, 300, 500, 500, 500, 1_000, 1_000, 2_000, 4_000)
 LIFETIME = 30_000
 ADDRESSES, PLACES, PINGS, TRIES = 8, 8, 10, 32
 STEADY = 3_600_000  # a longer steady lifetime is not believed
