@@ -11,7 +11,7 @@ from tests.netlab.programs import Derper, Node, Skerryd, Tailscaled, TestControl
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(240)]
 PORT = 7777
-SOON = {Skerryd: 5.0, Tailscaled: 45.0}  # s; a loaded machine, and the official client's 30 s between two attempts
+SOON = 5.0  # s, on a loaded machine
 
 
 @pytest.fixture
@@ -51,9 +51,11 @@ def test_two_behind_hard_nats_meet_at_a_stock_relay(lab: Lab, control: TestContr
     blue = behind_hard_nat(lab, control, kind, "blue")
     assert isinstance(red, Skerryd)
     until("red knows both", lambda: len(red.own_status()["peers"]) == 2 and all(each["online"] for each in red.own_status()["peers"]), 20)
+    if kind is Tailscaled:  # seconds after it came up the official client forgets its paths once, as its own interface is new to it
+        until("blue has done so", lambda: "Rebind;" in blue.log(), 20)
     address, started = blue.address, time.monotonic()
     red.keep_pinging(address)
-    until("red reaches blue through the relay", lambda: relayed(red, "blue", relay), SOON[kind], 0.05)
+    until("red reaches blue through the relay", lambda: relayed(red, "blue", relay), SOON, 0.05)
     print(f"{kind.__name__}: {time.monotonic() - started:.2f} s from the first ping to the relay's path, seen from outside")
     until("blue reaches red through the relay", lambda: relayed(blue, "red", relay), 45)
 
