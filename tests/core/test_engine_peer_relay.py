@@ -244,6 +244,8 @@ def test_a_flood_of_calls_is_bounded():
     for number in range(1, 100):
         lab.from_b(disco.CallMeMaybeVia(lab.place(server=lab.world.rng.randbytes(32), vni=number, endpoints=many)))
     assert len(lab.binds()) == peerrelay.CALLS * binding.ADDRESSES
+    lab.world.run(40_000)
+    assert len(lab.binds()) == peerrelay.CALLS * binding.ADDRESSES * binding.BINDS
     for _ in range(10):
         lab.world.run(10_000)
         for number in range(1, 100):
@@ -310,4 +312,5 @@ def test_a_peer_that_leaves_or_starts_over_leaves_nothing_behind():
     assert lab.a.peer(lab.b).best is None and lab.a.engine.bindings.of(lab.a.peer(lab.b)) == []
     member(lab.world, 2, Expired=True)
     assert lab.a.engine.peers.by_key.get(lab.b.engine.node_public) is None
-    assert lab.a.engine.bindings._places == {} == lab.a.engine.peer_relays._asks
+    assert lab.a.engine.bindings._places == {} == lab.a.engine.bindings._open
+    assert lab.a.engine.peer_relays._asks == {} == lab.a.engine.peer_relays._open

@@ -2,7 +2,7 @@
 
     stage      event                              then
     -          a place is offered                 BINDING: Bind to each of its addresses
-    BINDING    nothing for 200 ms, and so on      Bind again
+    BINDING    nothing for 200 ms, and so on      Bind again, four times in all: a peer's offer must not make us flood others
     BINDING    Challenge, from the first address  ANSWERED: Answer, and a disco ping to the peer through the relay
     ANSWERED   nothing for 200 ms, and so on      Answer and ping again
     ANSWERED   a ping of the peer through it      ping again: ours may have come before the peer was bound; 10 in all
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 BINDING, ANSWERED, BOUND, FAILED = "binding", "answered", "bound", "failed"
 WAITS = (200, 300, 500, 500, 500, 1_000, 1_000, 2_000, 4_000)
 LIFETIME = 30_000
-ADDRESSES, PLACES, PINGS, TRIES = 8, 8, 10, 32
+ADDRESSES, BINDS, PLACES, PINGS, TRIES = 8, 4, 8, 10, 32
 STEADY = 3_600_000  # a longer steady lifetime is not believed
 
 
@@ -56,30 +56,32 @@ class Bindings:
 
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
-        self._places: dict[tuple[int, bytes], Place] = {}
+        self._places: dict[int, dict[bytes, Place]] = {}
+        self._open: dict[tuple[int, bytes], Place] = {}  # those being bound
         self._generation = 0
         self._steps: dict[str, Callable[[Place], None]] = {BINDING: self._bind, ANSWERED: self._answer}
 
     def of(self, peer: "Peer") -> "list[Place]":
         """The places for a peer, the oldest first."""
-        return [place for place in self._places.values() if place.peer is peer]
+        return list(self._places.get(peer.index, {}).values())
 
     # a place
 
     def offer(self, peer: "Peer", offer: "codec.Allocation", relay: bytes) -> bool:
         """Bind to a place. False: it is known, or an older one. PeerError: it cannot be used."""
-        engine, name = self._engine, (peer.index, offer.server_key)
+        engine, places = self._engine, self._places.setdefault(peer.index, {})
         if not 0 < offer.vni <= paths.MAX_VNI or offer.server_key == engine.disco_public:
             raise PeerError(f"place {offer.vni} on a UDP relay: need 1..{paths.MAX_VNI}, and a relay that is not ourselves")
-        old = self._places.get(name)
+        old = places.get(offer.server_key)
         if old is not None and old.open() and old.offer.lamport >= offer.lamport:
             old.relay = old.relay or relay
             return False
         if old is not None and old.stage == BOUND and old.path == self._trusted(peer) and old.offer.vni == offer.vni:
             return True  # bound and in use; another address that answered would make the relay drop what comes from this one
         box = engine.crypto.box_key(engine.disco_private, offer.server_key)
-        self._make_room(peer, name)
-        place = self._places[name] = Place(peer, offer, relay or (b"" if old is None else old.relay), box, engine.now)
+        self._make_room(peer, offer.server_key)
+        place = Place(peer, offer, relay or (b"" if old is None else old.relay), box, engine.now)
+        places[offer.server_key] = self._open[peer.index, offer.server_key] = place
         self._generation = self._generation % 0xFFFFFFFF + 1
         place.generation = self._generation
         self._step(place)
@@ -88,14 +90,14 @@ class Bindings:
     def _trusted(self, peer: "Peer") -> "Path | None":
         return peer.best.path if peer.best is not None and peer.best.path[4] and self._engine.paths.trusted(peer) else None
 
-    def _make_room(self, peer: "Peer", name: "tuple[int, bytes]") -> None:
-        self._places.pop(name, None)
-        places = self.of(peer)
-        idle = [place for place in places if not place.open()]
-        if len(places) >= PLACES and not idle:
-            raise PeerError(f"{peer.name()} calls to more than {PLACES} UDP relays at once")
+    def _make_room(self, peer: "Peer", key: bytes) -> None:
+        places = self._places[peer.index]
+        places.pop(key, None)
         if len(places) >= PLACES:
-            del self._places[peer.index, idle[0].offer.server_key]
+            idle = [each for each, place in places.items() if not place.open()]
+            if not idle:
+                raise PeerError(f"{peer.name()} calls to more than {PLACES} UDP relays at once")
+            del places[min(idle, key=lambda each: places[each].stage == BOUND)]  # of those that failed the oldest
 
     def _step(self, place: Place) -> None:
         engine = self._engine
@@ -107,19 +109,27 @@ class Bindings:
 
     def again(self, index: int, key: bytes) -> None:
         """Timer: nothing came of the last step."""
-        place = self._places.get((index, key))
-        if place is None or not place.open():
+        place = self._open.get((index, key))
+        if place is None:
             return
         if self._engine.now - place.since < min(place.offer.bind_lifetime, LIFETIME):
             self._step(place)
             return
-        place.stage = FAILED
+        self._close(place, FAILED)
         self._engine.paths.sync(place.peer)
+
+    def _close(self, place: Place, stage: str) -> None:
+        name = (place.peer.index, place.offer.server_key)
+        place.stage = stage
+        del self._open[name]
+        self._engine.timers.cancel(("place", name[0], name[1]))
 
     # the three messages
 
     def _bind(self, place: Place) -> None:
         place.tries = 0
+        if place.steps >= BINDS:
+            return
         usable = [at for at in place.offer.endpoints if self._engine.paths.usable(*at)]
         for address, port in usable[:ADDRESSES]:
             for uplink in self._engine.netcheck.uplinks_for(len(address)):
@@ -143,7 +153,7 @@ class Bindings:
         raise PeerError("disco message from a key that is neither in the map nor a UDP relay's that we bind to")
 
     def _waiting(self, key: bytes, where: "Path") -> "list[Place]":
-        found = [place for name, place in self._places.items() if name[1] == key and place.stage == BINDING]
+        found = [place for name, place in self._open.items() if name[1] == key and place.stage == BINDING]
         return [place for place in found if place.offer.vni == where[4]]
 
     def challenged(self, key: bytes, where: "Path", message: "codec.Challenge") -> None:
@@ -179,8 +189,7 @@ class Bindings:
         """Our ping came back: the place works."""
         place = self._at(peer, where)
         if place is not None and place.open():
-            place.stage = BOUND
-            self._engine.timers.cancel(("place", peer.index, place.offer.server_key))
+            self._close(place, BOUND)
 
     def _at(self, peer: "Peer", where: "Path") -> "Place | None":
         for place in self.of(peer):
@@ -205,6 +214,6 @@ class Bindings:
 
     def remove(self, peer: "Peer") -> None:
         """The peer leaves, or has another disco key: its places are no longer its."""
-        for name in [name for name, place in self._places.items() if place.peer is peer]:
-            del self._places[name]
-            self._engine.timers.cancel(("place", name[0], name[1]))
+        for place in self._places.pop(peer.index, {}).values():
+            if place.open():
+                self._close(place, FAILED)

@@ -27,7 +27,7 @@ TARGET = "tailscale.com/cap/relay-target"
 DISABLED = "disable-relay-client"
 START, START_HARD, AGAIN = 250, 100, 30_000
 RETRY, GIVE_UP = 3_000, 10_000
-RELAYS = 4
+RELAYS, ENDPOINTS = 4, 16
 CALLS, CALLS_WINDOW = 6, 10_000
 ASKED, GAVE, SILENT = "was asked", "gave a place", "did not answer"
 
@@ -46,6 +46,7 @@ class PeerRelays:
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
         self._asks: dict[tuple[int, bytes], Ask] = {}
+        self._open: dict[int, tuple[int, bytes]] = {}  # by generation, those that wait for an answer
         self._calls: dict[int, list[int]] = {}  # when CallMeMaybeVias came, by number of the peer
         self._relays: list[Peer] | None = None
         self._generation = 0
@@ -72,7 +73,7 @@ class PeerRelays:
             return []
         found = [peer for peer in engine.peers.all() if capable(peer) and _is_granted(peer, granted)]
         willing = [peer for peer in found if peer.node is not None and peer.node.hostinfo.get("PeerRelay") is True]
-        return sorted(willing or found, key=lambda peer: (peer.home != engine.netcheck.home, peer.index))
+        return sorted(willing or found, key=lambda peer: (_is_offline(peer), peer.home != engine.netcheck.home, peer.index))
 
     def enabled(self) -> bool:
         """Whether the gateway lets us use them at all."""
@@ -97,6 +98,7 @@ class PeerRelays:
             if ask is None or not ask.barred or self._engine.now - ask.sent >= AGAIN:
                 self._generation = self._generation % 0xFFFFFFFF + 1
                 self._asks[peer.index, relay.key] = Ask(self._engine.now, self._generation)
+                self._open[self._generation] = (peer.index, relay.key)
                 self._request(peer, relay)
                 self._engine.timers.set(("place-ask", peer.index, relay.key), self._engine.now + RETRY)
 
@@ -115,7 +117,7 @@ class PeerRelays:
         if ask is None or ask.outcome != ASKED:
             return
         if peer is None or relay is None or engine.now - ask.sent >= GIVE_UP or engine.paths.direct(peer):
-            ask.outcome = SILENT
+            self._close(index, key, SILENT)
             return
         self._request(peer, relay)
         engine.timers.set(("place-ask", index, key), ask.sent + GIVE_UP)
@@ -124,16 +126,21 @@ class PeerRelays:
 
     def answered(self, relay: "Peer", path: "Path", message: "codec.AllocateResponse") -> None:
         """A relay gives a place. PeerError: nobody asked for it."""
-        for (index, key), ask in self._asks.items():
-            if key == relay.key and ask.generation == message.generation and ask.outcome == ASKED and is_relay(path):
-                peer = self._engine.peers.by_index[index]
-                self._check(peer, message.allocation)
-                ask.outcome = GAVE
-                self._engine.timers.cancel(("place-ask", index, key))
-                if self._engine.bindings.offer(peer, message.allocation, relay.key):
-                    self._engine.disco.tell(peer, codec.CallMeMaybeVia(message.allocation))
-                return
-        raise PeerError(f"{relay.name()} answers a request for a place on it that is not open")
+        index, key = self._open.get(message.generation, (0, b""))
+        if key != relay.key or not is_relay(path):
+            raise PeerError(f"{relay.name()} answers a request for a place on it that is not open")
+        peer = self._engine.peers.by_index[index]
+        self._check(peer, message.allocation)
+        self._close(index, key, GAVE)
+        del message.allocation.endpoints[ENDPOINTS:]
+        if self._engine.bindings.offer(peer, message.allocation, relay.key):
+            self._engine.disco.tell(peer, codec.CallMeMaybeVia(message.allocation))
+
+    def _close(self, index: int, key: bytes, outcome: str) -> None:
+        ask = self._asks[index, key]
+        ask.outcome = outcome
+        self._open.pop(ask.generation, None)
+        self._engine.timers.cancel(("place-ask", index, key))
 
     def called(self, peer: "Peer", path: "Path", message: "codec.CallMeMaybeVia") -> None:
         """The peer waits at a relay. PeerError: not in this way, or too often."""
@@ -160,8 +167,8 @@ class PeerRelays:
     def remove(self, peer: "Peer") -> None:
         """The peer leaves, or has another disco key: as a relay, and as one that is relayed to."""
         for index, key in [each for each in self._asks if each[0] == peer.index or each[1] == peer.key]:
+            self._close(index, key, SILENT)
             del self._asks[index, key]
-            self._engine.timers.cancel(("place-ask", index, key))
         self._calls.pop(peer.index, None)
         self._engine.timers.cancel(("peer-relay", peer.index))
         self._engine.bindings.remove(peer)
@@ -196,6 +203,10 @@ def address(where: "Path") -> str:
 def capable(peer: "Peer") -> bool:
     """Whether the peer knows UDP relays."""
     return peer.node is not None and peer.node.cap >= CAPABLE and bool(peer.disco)
+
+
+def _is_offline(peer: "Peer") -> bool:
+    return peer.node is not None and peer.node.online is False
 
 
 def _is_granted(peer: "Peer", granted: "dict[int, list[tuple[bytes, int]]]") -> bool:
