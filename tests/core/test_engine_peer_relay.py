@@ -314,3 +314,31 @@ def test_a_peer_that_leaves_or_starts_over_leaves_nothing_behind():
     assert lab.a.engine.peers.by_key.get(lab.b.engine.node_public) is None
     assert lab.a.engine.bindings._places == {} == lab.a.engine.bindings._open
     assert lab.a.engine.peer_relays._asks == {} == lab.a.engine.peer_relays._open
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_any_order_of_messages_breaks_nothing(seed):
+    lab = Lab()
+    rng, peer = lab.world.rng, lab.a.peer(lab.b)
+    rng.seed(seed)
+    servers = [rng.randbytes(32) for _ in range(3)]
+    wheres = [path.udp(0, *PLACE, vni=vni) for vni in (1, 2, 9)] + [path.udp(0, *lab.b.endpoint), path.relay(900, peer.key)]
+    for step in range(400):
+        server, vni, where = rng.choice(servers), rng.choice((0, 1, 2, 9)), rng.choice(wheres)
+        place = lab.place(server=crypto.x25519_public(server), vni=vni, lamport=rng.randrange(4), endpoints=[PLACE] * rng.randrange(1, 4))
+        place.bind_lifetime, place.steady_lifetime = rng.choice((0, 1, 30_000, 1 << 40)), rng.choice((0, 1, 300_000, 1 << 40))
+        said = [disco.CallMeMaybeVia(place), disco.AllocateResponse(rng.randrange(4), place), disco.CallMeMaybe([PLACE])]
+        said += [disco.Ping(rng.randbytes(12), peer.key), disco.Pong(rng.randbytes(12), *PLACE), disco.Bind(vni, 1, peer.disco)]
+        said += [disco.AllocateRequest(place.client_keys, 1)]
+        lab.from_b(rng.choice(said), where)
+        challenge = disco.Challenge(vni, rng.randrange(1, 30), rng.choice((peer.disco, lab.a.engine.disco_public)), bytes(32))
+        box = crypto.box_key(server, lab.a.engine.disco_public)
+        lab.a.receive(("datagram", where, disco.seal(crypto, box, crypto.x25519_public(server), bytes(24), challenge)))
+        if step % 7 == 0:
+            lab.a.packet(lab.b)
+        lab.world.run(rng.choice((0, 10, 700, 11_000)))
+    assert not [kind for kind in lab.a.engine.drops if kind.startswith("fault")], lab.a.errors()
+    assert len(lab.a.engine.bindings.of(peer)) <= binding.PLACES
+    assert lab.a.engine.why(peer.key) and lab.a.engine.status()
+    lab.world.run(700_000)
+    assert not lab.a.engine.bindings._open and not lab.a.engine.peer_relays._open
