@@ -187,6 +187,18 @@ def test_another_address_binds_anew():
     assert lab.world.run(2000, until=lambda: lab.relay.requests == 2 and via(lab.a, lab.b))
 
 
+def test_a_request_that_is_made_again_leaves_the_old_one_behind():
+    lab = Lab(relays=False)
+    lab.a.packet(lab.b)
+    lab.world.run(1000)
+    lab.a.set_uplink((bytes((198, 51, 100, 99)), 41641))
+    lab.a.packet(lab.b)
+    lab.world.run(1000)
+    assert list(lab.a.engine.peer_relays._open) == [2]
+    lab.world.run(20_000)
+    assert lab.a.engine.peer_relays._open == {}
+
+
 @pytest.mark.parametrize("grants,cap,attributes", [((), 142, {}), ((GRANT,), 120, {}), ((GRANT,), 142, {peerrelay.DISABLED: None})])
 def test_without_a_grant_or_the_version_nobody_is_asked(grants, cap, attributes):
     lab = Lab(grants)
@@ -234,7 +246,8 @@ def test_calls_that_are_not_good_bind_to_nothing():
     lab.from_b(disco.CallMeMaybeVia(lab.place()), path.udp(0, *lab.b.endpoint))
     lab.from_b(disco.AllocateResponse(1, lab.place()))
     bad = [(bytes((127, 0, 0, 1)), 7), (bytes((224, 0, 0, 1)), 7), (bytes((100, 64, 0, 3)), 7), (bytes((192, 0, 2, 9)), 0)]
-    lab.from_b(disco.CallMeMaybeVia(lab.place(endpoints=bad)))
+    lab.from_b(disco.CallMeMaybeVia(lab.place(endpoints=bad[::-1])))
+    assert any("Place 9 on UDP relay at 192.0.2.9:0" in line for line in lab.a.engine.why(lab.b.engine.node_public))
     assert lab.binds() == [] and lab.a.engine.drops["datagram"] == 7
 
 

@@ -96,6 +96,8 @@ class PeerRelays:
         for relay in [relay for relay in self.relays() if relay is not peer][:RELAYS]:
             ask = self._asks.get((peer.index, relay.key))
             if ask is None or not ask.barred or self._engine.now - ask.sent >= AGAIN:
+                if ask is not None:
+                    self._close(peer.index, relay.key, SILENT)
                 self._generation = self._generation % 0xFFFFFFFF + 1
                 self._asks[peer.index, relay.key] = Ask(self._engine.now, self._generation)
                 self._open[self._generation] = (peer.index, relay.key)
@@ -132,7 +134,7 @@ class PeerRelays:
         peer = self._engine.peers.by_index[index]
         self._check(peer, message.allocation)
         self._close(index, key, GAVE)
-        del message.allocation.endpoints[ENDPOINTS:]
+        message.allocation.endpoints = message.allocation.endpoints[:ENDPOINTS]
         if self._engine.bindings.offer(peer, message.allocation, relay.key):
             self._engine.disco.tell(peer, codec.CallMeMaybeVia(message.allocation))
 

@@ -81,7 +81,8 @@ _STAGES = {
 
 
 def _place(engine: "Engine", peer: "Peer", place: "binding.Place") -> str:
-    where = place.path or paths.udp(0, *place.offer.endpoints[0])
+    address, port = place.offer.endpoints[0]
+    where = place.path or (0, 0, address, port, place.offer.vni)  # perhaps no possible one
     name = engine.peer_relays.text(peer, where) + ("" if place.relay else ", of which the peer told")
     return f"Place {place.offer.vni} on {name}: {_STAGES[place.stage]} ({_ago(engine, place.since)})."
 
