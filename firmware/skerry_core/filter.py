@@ -27,7 +27,7 @@ A rule without sources or without destinations is left out. Evaluation of an inb
     the rest                                                                            drop "filter"
 
 Source: FilterRule of Tailscale's map protocol. It does not check that the source belongs to the sending peer (the transport does), and
-grants of capabilities are only looked up here (`grants`), never part of the compiled rules.
+grants of capabilities are only looked up here (`grants`, `granted`), never part of the compiled rules.
 """
 
 import struct
@@ -153,6 +153,20 @@ def grants(rules: "list[dict[str, Any]]", source: bytes, destination: bytes) -> 
         for grant in _list(rule.get("CapGrant")):
             if isinstance(grant, dict) and _listed(_list(grant.get("Dsts")), destination):
                 _collect(grant, found)
+    return found
+
+
+def granted(rules: "list[dict[str, Any]]", capability: str, destination: bytes) -> "list[Prefix]":
+    """The sources that have a peer capability towards our address `destination`."""
+    found: list[Prefix] = []
+    for rule in rules:
+        for grant in _list(rule.get("CapGrant")) if isinstance(rule, dict) else ():
+            named: dict[str, list[Any]] = {}
+            if isinstance(grant, dict) and _listed(_list(grant.get("Dsts")), destination):
+                _collect(grant, named)
+            if capability in named:
+                for text in _list(rule.get("SrcIPs")):
+                    found += _addresses(text, [])
     return found
 
 

@@ -264,7 +264,7 @@ class Device:
         return self.engine.peers.by_key[other.engine.node_public]
 
     def direct(self, other):
-        return self.engine.paths.trusted(self.peer(other))
+        return self.engine.paths.direct(self.peer(other))
 
     def states(self):
         return [event[1] for event in self.happened if event[0] == "state"]
@@ -344,6 +344,7 @@ class GatewayServer:
         self.wall = WALL
         self.map_status = 200
         self.mute = False
+        self.grants = []  # filter rules with CapGrant, for everybody
 
     @property
     def key(self):
@@ -374,7 +375,8 @@ class GatewayServer:
         allow = [{"SrcIPs": ["*"], "DstPorts": [{"IP": "*", "Ports": {"First": 0, "Last": 65535}}]}]
         peers = [node for key, node in self.nodes.items() if key != machine and "Key" in node]
         return {
-            "Node": own, "Peers": peers, "DERPMap": self.derp_map(), "PacketFilters": {"base": allow}, "Domain": "net.test",
+            "Node": own, "Peers": peers, "DERPMap": self.derp_map(), "PacketFilters": {"base": allow, "grants": self.grants},
+            "Domain": "net.test",
             "UserProfiles": [{"ID": 1, "LoginName": "u@test", "DisplayName": "U"}], "ControlTime": _time(self.world.now, self.wall),
         }  # fmt: skip
 

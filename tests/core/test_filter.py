@@ -81,6 +81,7 @@ def test_any_json_compiles_or_is_left_out(rules):
     problems = []
     filter.Filter(filter.compile(rules, None, problems))
     filter.grants(rules, bytes(4), bytes(4))
+    filter.granted(rules, "cap", bytes(4))
     assert all(isinstance(problem, str) for problem in problems)
 
 
@@ -115,3 +116,18 @@ def test_flows_keep_the_newest_and_are_bounded():
     assert not flows.replies(out(9_999)), "the same direction is no reply"
     flows.note((28, 6, b"\1\1\1\1", b"\2\2\2\2", 1, 2, 2))
     assert not flows.replies((28, 6, b"\2\2\2\2", b"\1\1\1\1", 2, 1, 2)), "TCP is not tracked"
+
+
+ADDRESSES = ["10.0.0.1", "10.0.0.2", "10.9.0.1", "fd00::1"]
+SOURCES = st.sampled_from(["*", "10.0.0.0/24", "10.0.0.2", "10.0.0.1-10.0.0.9", "fd00::/8", "cap:x", "nothing", 5])
+GRANTS = st.fixed_dictionaries(
+    {"Dsts": st.lists(SOURCES, max_size=2)}, optional={"Caps": st.lists(st.sampled_from("ab"), max_size=2), "CapMap": st.just({"a": None})}
+)
+
+
+@given(st.lists(st.fixed_dictionaries({"SrcIPs": st.lists(SOURCES, max_size=2), "CapGrant": st.lists(GRANTS, max_size=2)}), max_size=3))
+def test_sources_of_a_capability_are_those_that_hold_it(rules):
+    for destination in map(ip.parse_address, ADDRESSES):
+        prefixes = filter.granted(rules, "a", destination)
+        for source in map(ip.parse_address, ADDRESSES):
+            assert any(ip.contains(prefix, source) for prefix in prefixes) is ("a" in filter.grants(rules, source, destination))

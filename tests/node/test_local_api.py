@@ -7,7 +7,10 @@ import pytest
 
 from skerry_board.identity import Board
 from skerry_core.engine import Engine
+from skerry_core.engine.disco import ping_result
+from skerry_core.engine.peer import Candidate
 from skerry_core.errors import LocalError
+from skerry_core.path import udp
 from skerry_node import clock
 from skerry_node.localapi import tailscale
 from skerry_node.localapi.http import Refusal, Request
@@ -131,6 +134,20 @@ def test_status_of_a_member_in_both_tongues(api, node):
     assert row["Created"] == "2026-01-02T03:04:05Z" and row["LastHandshake"] == tailscale.NEVER
     assert theirs["User"]["7"]["LoginName"] == "ana@example" and theirs["MagicDNSSuffix"] == "net.example"
     assert ask(api, "GET", "status?peers=false")["Peer"] is None
+
+
+def test_a_path_through_a_udp_relay_in_both_tongues(api, node):
+    key = node.join()
+    peer = node.engine.peers.all()[0]
+    peer.best = Candidate(udp(0, bytes((192, 0, 2, 9)), 7777, 5))
+    peer.best.latency, peer.trusted_until = 12, clock.now() + 60_000
+    way = {"kind": "peer-relay", "text": "through UDP relay at 192.0.2.9:7777", "address": "192.0.2.9:7777:vni:5", "latency_ms": 12}
+    assert ask(api, "GET", "skerry/status")["peers"][0]["path"] == way
+    row = ask(api, "GET", "status")["Peer"][key]
+    assert (row["PeerRelay"], row["CurAddr"]) == ("192.0.2.9:7777:vni:5", "")
+    result = ping_result(node.engine, peer, peer.best.path, 12)
+    theirs = tailscale.ping(ask(api, "GET", "skerry/status")["peers"][0], "100.64.0.5", result)
+    assert (theirs["PeerRelay"], theirs["Endpoint"], theirs["DERPRegionID"], theirs["Err"]) == ("192.0.2.9:7777:vni:5", "", 0, "")
 
 
 @pytest.mark.parametrize("address", ["100.64.0.5", "100.64.0.5:443", "nodekey"])

@@ -105,6 +105,11 @@ def main() -> int:
         subsets = [opened, *((name,) for name in opened), ()]
         for names in subsets:
             steps[",".join(names)] = step(hosts, ends, names)
+        for vni in (7, 0):
+            for name, other in (("a", "b"), ("b", "a")):
+                ends[name].apply([("paths", 1, [(0, 4, address[other], 41641, vni)])])
+            if vni:
+                steps["behind Geneve headers"] = step(hosts, ends, opened)
         if "udp_segment" in opened:
             for host in hosts.values():
                 host.ip("link", "set", "wan", "mtu", "1290")  # less than a sealed packet: runs are refused, datagrams fragmented

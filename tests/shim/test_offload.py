@@ -61,7 +61,8 @@ def test_every_step_on_and_off():
     assert everything["features"]["a"]["udp_segment"] and steps["small mtu"]["features"]["a"]["udp_segment"]
     loaded, rested = result["resident"]
     assert rested < loaded
-    assert everything["reads"] < PACKETS / 2 and everything["writes"] < PACKETS / 2
+    for each in (everything, steps["behind Geneve headers"]):  # few writes: what comes through a UDP relay is opened and merged in batches
+        assert each["reads"] < PACKETS / 2 and each["writes"] < PACKETS / 2
     assert steps["tso"]["reads"] < everything["reads"] + PACKETS and steps["tso"]["writes"] >= PACKETS
     assert steps["merge_tcp"]["reads"] >= PACKETS
     assert steps[""]["reads"] >= PACKETS and steps[""]["writes"] >= PACKETS

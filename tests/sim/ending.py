@@ -117,7 +117,7 @@ class Ending:
             one, other = self.boards[a], self.boards[b]
             assert one.engine is not None and other.engine is not None
             peer = one.engine.peers.by_key[other.engine.node_public]
-            if _direct_is_possible(one, other) and not one.engine.paths.trusted(peer):
+            if _direct_is_possible(one, other) and not one.engine.paths.direct(peer):
                 wrong.append(f"n{a} -> n{b}: " + " ".join(one.engine.why(peer.key)))
         if wrong:
             self.checks.fail(f"{len(wrong)} of {len(pairs)} pairs are not direct: {'; '.join(wrong[:3])}")

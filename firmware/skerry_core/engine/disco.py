@@ -10,15 +10,17 @@ our last life had, and would notice only after 15 s.
 A message counts only when its sender's disco key is in the map, its box opens, and (over a relay) the relay's source key is that peer's.
 Disco keys are no secret: who sees one can send what does not open, or give it to the gateway as its own. So messages that were not opened
 yet have bounds of their own, more from where the peer is known to be, and of peers with one key the message itself tells which is meant.
-Messages about UDP peer relays are understood and left alone: nothing here binds to one yet, but candidates carry their vni.
+Messages about UDP peer relays are handed on to peerrelay.py and binding.py; a relay's own key is in no map.
 """
 
 from skerry_core import disco as codec
+from skerry_core.engine import peerrelay
 from skerry_core.errors import PeerError
 from skerry_core.path import is_relay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from skerry_core.engine.engine import Engine
@@ -45,7 +47,14 @@ class Disco:
         self._engine = engine
         self._pending: dict[bytes, Ping] = {}
         self._asked: dict[Any, tuple[Peer, int]] = {}  # token of a "ping" command: whom, until when
-        self._handlers = {codec.Ping: self._ping, codec.Pong: self._pong, codec.CallMeMaybe: self._called}
+        self._handlers: dict[Any, Callable[[Peer, Path, Any], None]] = {
+            codec.Ping: self._ping,
+            codec.Pong: self._pong,
+            codec.CallMeMaybe: self._called,
+            codec.CallMeMaybeVia: engine.peer_relays.called,
+            codec.AllocateResponse: engine.peer_relays.answered,
+            codec.Challenge: self._challenged,
+        }
 
     # out
 
@@ -78,12 +87,17 @@ class Disco:
     def call(self, peer: "Peer") -> None:
         """Send our endpoints over the relay, if there are any and there is one."""
         endpoints = self._engine.netcheck.endpoints_to_call()
+        if endpoints:
+            self.tell(peer, codec.CallMeMaybe(endpoints))
+
+    def tell(self, peer: "Peer", message: "Any") -> None:
+        """Send over the relay, if there is one."""
         relay = self._engine.paths.relay(peer)
-        if endpoints and relay is not None and peer.disco:
+        if relay is not None and peer.disco:
             self._engine.relays.open(relay[0])
             try:
-                self._send(peer, relay, codec.CallMeMaybe(endpoints))
-            except PeerError:
+                self._send(peer, relay, message)
+            except PeerError:  # the map gave it a low-order disco key
                 return
 
     # in
@@ -94,6 +108,9 @@ class Disco:
         peers = [] if key is None else self._engine.peers.by_disco.get(key, [])
         if is_relay(path):
             peers = [peer for peer in peers if peer.key == path[1]]
+        if not peers and key is not None and not is_relay(path) and path[4]:
+            self._engine.bindings.datagram(path, key, data)
+            return
         if not peers:
             raise PeerError("disco message from a key that is not in the map")
         self._bound(peers[0], KNOWN if is_relay(path) or any(path in peer.candidates for peer in peers) else STRANGE)
@@ -128,6 +145,8 @@ class Disco:
         source, port = (RELAYED, path[0]) if is_relay(path) else (path[2], path[3])
         self._send(peer, path, codec.Pong(message.txid, source, port))
         self._engine.paths.heard(peer, path)
+        if not is_relay(path) and path[4]:
+            self._engine.bindings.pinged(peer, path)
         if self._engine.now < self._engine.greets_until and not peer.sessions():
             self._engine.sessions.start(peer)
 
@@ -146,6 +165,10 @@ class Disco:
             self._engine.paths.heard(peer, path)
             self._engine.paths.called(peer, list(message.endpoints))
 
+    def _challenged(self, peer: "Peer", path: "Path", message: "Any") -> None:
+        if not is_relay(path) and path[4]:  # a relay that uses its node's disco key
+            self._engine.bindings.challenged(peer.disco, path, message)
+
     # the "ping" command
 
     def ask(self, token: "Any", peer: "Peer") -> None:
@@ -154,12 +177,12 @@ class Disco:
         self._asked[token] = (peer, engine.now + TIMEOUT)
         engine.timers.set(("asked", token), engine.now + TIMEOUT)
         best, relay = peer.best, engine.paths.relay(peer)
-        direct = best is not None and engine.paths.trusted(peer)
-        if direct:
+        answers = best is not None and engine.paths.trusted(peer)
+        if answers:
             assert best is not None
             self.ping(peer, best.path)
         engine.paths.probe_now(peer)
-        if relay is not None and not direct:
+        if relay is not None and not answers:
             engine.relays.open(relay[0])
             self.ping(peer, relay)
 
@@ -208,14 +231,18 @@ def ping_result(engine: "Engine", peer: "Peer", path: "Path", latency: int) -> "
     """What the "ping" command answers with."""
     from skerry_core import path as paths
 
-    relayed = is_relay(path)
+    region = path[0] if is_relay(path) else 0
+    via = "" if region or not path[4] else peerrelay.address(path)
+    kind = "relay" if region else "peer-relay" if via else "direct"
+    text = engine.relays.text(region) if region else engine.peer_relays.text(peer, path) if via else paths.text(path)
     return {
         "latency_ms": latency,
-        "path": "relay" if relayed else "direct",
-        "text": engine.relays.text(path[0]) if relayed else paths.text(path),
-        "endpoint": "" if relayed else paths.text(path),
-        "region": path[0] if relayed else 0,
-        "region_code": engine.relays.code(path[0]) if relayed else "",
+        "path": kind,
+        "text": text,
+        "endpoint": text if kind == "direct" else "",
+        "peer_relay": via,
+        "region": region,
+        "region_code": engine.relays.code(region) if region else "",
         "node": peer.node.name if peer.node is not None else "",
         "key": peer.key.hex(),
     }

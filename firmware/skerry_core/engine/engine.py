@@ -8,6 +8,7 @@ handled leave as one transaction, in order with the other actions.
 from skerry_core import disco as disco_codec
 from skerry_core import stun
 from skerry_core.engine import commands, state
+from skerry_core.engine.binding import Bindings
 from skerry_core.engine.clock import Clock
 from skerry_core.engine.control import Control
 from skerry_core.engine.disco import Disco
@@ -15,6 +16,7 @@ from skerry_core.engine.gateway import chosen
 from skerry_core.engine.life import Life
 from skerry_core.engine.netcheck import Netcheck
 from skerry_core.engine.paths import Paths
+from skerry_core.engine.peerrelay import PeerRelays
 from skerry_core.engine.peers import Peers
 from skerry_core.engine.relays import Relays
 from skerry_core.engine.sessions import Sessions
@@ -70,6 +72,7 @@ class Engine:
         self._streams: dict[int, Callable[[str, Any], None]] = {}
         self._stream_count = 0
         self.peers = Peers(self, loaded.stamps)
+        self.peer_relays, self.bindings = PeerRelays(self), Bindings(self)
         self.sessions, self.paths, self.disco = Sessions(self), Paths(self), Disco(self)
         self.relays, self.netcheck = Relays(self), Netcheck(self, loaded.home)
         self.control = Control(self, gateway, key)
@@ -331,6 +334,7 @@ class Engine:
         table: dict[str, Callable[..., None]] = {
             "session": self.sessions.expired,
             "ping": disco.timeout, "asked": disco.unanswered,
+            "place-ask": self.peer_relays.unanswered, "place": self.bindings.again,
             "stun": check.again, "stun-again": check.resend, "stun-end": check.ended,
             "relay-step": relays.stuck, "relay-silent": relays.silent, "relay-idle": relays.idle, "relay-retry": relays.retry,
             "control-retry": control.retry, "control-watch": control.silent,
@@ -340,6 +344,7 @@ class Engine:
         of_peers = {
             "handshake": self.sessions.retry, "dead": self.sessions.dead, "keepalive": self.sessions.keepalive,
             "rearm": self.sessions.rearm, "heartbeat": self.paths.heartbeat, "trust": self.paths.distrust,
+            "peer-relay": self.peer_relays.start,
         }  # fmt: skip
         for name, handler in of_peers.items():
             table[name] = self._for_peer(handler)

@@ -8,7 +8,9 @@
     ranking      a pong wins over an untrusted path, else by points: % less latency, loopback 50, link-local 30, private 20, IPv6 +10
 
 Only a pong to our own ping moves a path, and to the address that was asked. A candidate comes from the map, from a call-me-maybe, or was
-heard; the latter is kept for 45 s of silence. Paths through UDP relays (vni > 0) are ranked below direct ones; nothing makes them yet.
+heard; the latter is kept for 45 s of silence. Paths through UDP relays (vni > 0, made in binding.py) are ranked below direct ones: while
+such a one is used the probes go on as if there were none. They are kept, and asked when nothing else answers, as long as the relay likely
+keeps their place.
 """
 
 from skerry_core import ip, path
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from skerry_core.engine.engine import Engine
     from skerry_core.engine.peer import Path, Peer
 
-FROM_MAP, FROM_CALL, FROM_PING = 1, 2, 4
+FROM_MAP, FROM_CALL, FROM_PING, FROM_UDP_RELAY = 1, 2, 4, 8
 ACTIVE, HEARTBEAT, TRUST, SAME_CANDIDATE = 45_000, 3_000, 6_500, 5_000
 FULL_AGAIN, GOOD_ENOUGH, DROP_AFTER = 60_000, 5, 15_000
 ROUNDS = (5_000, 5_000, 5_000, 5_000, 5_000, 5_000, 10_000, 10_000, 15_000, 30_000, 60_000)
@@ -55,7 +57,7 @@ class Paths:
         peer.calls.append(now)
         peer.called_endpoints = endpoints[:CALL_LIMIT]
         self.sync(peer)
-        for candidate in list(peer.candidates.values()):
+        for candidate in [each for each in peer.candidates.values() if not each.path[4]]:
             if candidate.sources & FROM_CALL or candidate.pinged is None or now - candidate.pinged >= SAME_CANDIDATE:
                 self._engine.disco.ping(peer, candidate.path)
 
@@ -67,7 +69,7 @@ class Paths:
                 peer.heard_region = where[0]
                 self.update(peer)
             return
-        if where[4] or not self._usable(where[2], where[3]):
+        if where[4] or not self.usable(where[2], where[3]):
             return
         candidate = peer.candidates.get(where)
         if candidate is None:
@@ -77,7 +79,7 @@ class Paths:
         candidate.heard = self._engine.now
         if not peer.paths:
             self.update(peer)
-        if self.active(peer) and not self.trusted(peer) and self._worth_asking(candidate):
+        if self.active(peer) and not self.direct(peer) and self._worth_asking(candidate):
             self._engine.disco.ping(peer, where)
 
     def _worth_asking(self, candidate: Candidate) -> bool:
@@ -104,20 +106,23 @@ class Paths:
         wanted: dict[Any, int] = {}
         for source, endpoints in ((FROM_MAP, peer.map_endpoints), (FROM_CALL, peer.called_endpoints)):
             for address, port in endpoints:
-                if self._usable(address, port):
+                if self.usable(address, port):
                     for uplink in self._engine.netcheck.uplinks_for(len(address)):
                         where = path.udp(uplink, address, port)
                         wanted[where] = wanted.get(where, 0) | source
         for where, candidate in list(peer.candidates.items()):
             recent = candidate.heard is not None and self._engine.now - candidate.heard < ACTIVE
             candidate.sources = wanted.pop(where, 0) | (FROM_PING if recent else 0)
+            if where[4] and self._engine.bindings.holds(peer, candidate):
+                candidate.sources = FROM_UDP_RELAY
             if not candidate.sources and candidate is not peer.best:
                 del peer.candidates[where]
         for where, sources in wanted.items():
             candidate = peer.candidates[where] = Candidate(where)
             candidate.sources = sources
 
-    def _usable(self, address: bytes, port: int) -> bool:
+    def usable(self, address: bytes, port: int) -> bool:
+        """Whether a datagram may be sent there."""
         kind = ip_kind(address)
         if not port or kind in ("none", "multicast") or (kind == "link-local" and len(address) == 16):
             return False
@@ -149,6 +154,10 @@ class Paths:
         """Whether the best path answered lately."""
         return peer.best is not None and self._engine.now < peer.trusted_until
 
+    def direct(self, peer: "Peer") -> bool:
+        """Whether the best path answered lately and leads through no relay of any kind."""
+        return self.trusted(peer) and peer.best is not None and not peer.best.path[4]
+
     def activity(self, peer: "Peer") -> None:
         """Something was, or waits to be, sent to the peer."""
         peer.last_sent = self._engine.now
@@ -172,7 +181,7 @@ class Paths:
 
     def _probe_due(self, peer: "Peer") -> bool:
         since = FULL_AGAIN if peer.probed is None else self._engine.now - peer.probed
-        if self.trusted(peer):
+        if self.direct(peer):
             assert peer.best is not None
             return peer.best.latency > GOOD_ENOUGH and since >= FULL_AGAIN
         return since >= ROUNDS[min(peer.round, len(ROUNDS)) - 1] if peer.round else True
@@ -182,13 +191,15 @@ class Paths:
         peer.probed = now
         peer.round += 1
         self.sync(peer)
-        for candidate in list(peer.candidates.values()):
+        spare = self.trusted(peer)  # then the paths through UDP relays are not asked
+        for candidate in [each for each in peer.candidates.values() if not (each.path[4] and spare)]:
             if candidate.pinged is None or now - candidate.pinged >= SAME_CANDIDATE:
                 self._engine.disco.ping(peer, candidate.path)
         self._engine.disco.call(peer)
+        self._engine.peer_relays.wanted(peer)
 
     def _probe_if_wanted(self, peer: "Peer") -> None:
-        if self.active(peer) and not self.trusted(peer):
+        if self.active(peer) and not self.direct(peer):
             self._probe(peer)
 
     def probe_now(self, peer: "Peer") -> None:
@@ -201,11 +212,12 @@ class Paths:
     def endpoints_changed(self) -> None:
         """Our own endpoints changed: call those again that we have no direct path to."""
         for peer in self._engine.peers.all():
-            if self.active(peer) and not self.trusted(peer):
+            if self.active(peer) and not self.direct(peer):
                 self._engine.disco.call(peer)
 
     def network_changed(self) -> None:
         """Our uplinks changed: no answer of before counts."""
+        self._engine.peer_relays.network_changed()
         for peer in self._engine.peers.all():
             peer.trusted_until = min(peer.trusted_until, self._engine.now)
             uplinks = {} if peer.best is None else self._engine.netcheck.uplinks_for(len(peer.best.path[2]))
@@ -230,15 +242,24 @@ class Paths:
         if candidate is None:
             return
         candidate.ponged, candidate.latency, candidate.misses = now, latency, 0
-        if candidate is not peer.best and self.trusted(peer) and peer.best is not None and not better(candidate, peer.best):
+        if where[4]:
+            self._engine.bindings.ponged(peer, where)
+        if candidate is not peer.best and not self._moves(peer, candidate):
             return
         moved = candidate is not peer.best
-        peer.best, peer.trusted_until, peer.round = candidate, now + TRUST, 0
+        peer.best, peer.trusted_until = candidate, now + TRUST
+        peer.round = peer.round if where[4] else 0
         self._engine.timers.set(("trust", peer.index), peer.trusted_until)
         self.update(peer)
         if moved:
             self._engine.event(("path", peer.key, where, f"it answered in {latency} ms"))
             self._engine.sessions.way_open(peer, True)
+
+    def _moves(self, peer: "Peer", candidate: Candidate) -> bool:
+        best = peer.best
+        if best is None or not self.trusted(peer) or better(candidate, best):
+            return True
+        return bool(candidate.path[4] and best.path[4]) and not self._engine.bindings.holds(peer, best)  # bound anew elsewhere
 
     def missed(self, peer: "Peer", where: "Path") -> None:
         """Our ping to `where` was not answered in 5 s."""
@@ -252,13 +273,20 @@ class Paths:
         if self.active(peer):
             self.heartbeat(peer)
 
+    def unbound(self, peer: "Peer") -> None:
+        """Its places on UDP relays are gone."""
+        for where in [where for where in peer.candidates if where[4]]:
+            if peer.candidates.pop(where) is peer.best:
+                self._lose(peer)
+
     def _lose(self, peer: "Peer") -> None:
+        lost = "the path through a UDP relay" if peer.best is not None and peer.best.path[4] else "the direct path"
         peer.best = None
         self._engine.timers.cancel(("trust", peer.index))
         self.update(peer)
         relay = self.relay(peer)
         if relay is not None:
-            self._engine.event(("path", peer.key, relay, "the direct path stopped answering"))
+            self._engine.event(("path", peer.key, relay, f"{lost} stopped answering"))
 
     # what is used
 

@@ -49,6 +49,7 @@ class Peers:
 
     def sync(self, touched: "set[int] | None" = None) -> None:
         """Make the peers what the map says; `touched` limits it to these ids."""
+        self._engine.peer_relays.map_changed()
         nodes = self._engine.netmap.peers
         ids = set(nodes) | set(self.by_id) if touched is None else touched
         for number in sorted(ids):
@@ -102,6 +103,8 @@ class Peers:
             return
         self._drop_disco(peer)
         self._engine.disco.remove(peer)
+        self._engine.peer_relays.remove(peer)
+        self._engine.paths.unbound(peer)
         peer.restarted = bool(peer.disco)
         peer.disco, peer.box = key, None
         peer.trusted_until, peer.round, peer.probed = 0, 0, None
@@ -124,6 +127,7 @@ class Peers:
         engine.sessions.remove(peer)
         engine.paths.remove(peer)
         engine.disco.remove(peer)
+        engine.peer_relays.remove(peer)
         engine.disco.withdraw(peer)
         engine.apply(("remove", peer.index))
         del self.by_key[peer.key], self.by_index[peer.index], self.by_id[number]
@@ -191,6 +195,7 @@ class Peers:
         if wanted == self._rules:  # most deltas change peers alone, and compiling is most of such a delta's work
             return
         self._rules = wanted
+        self._engine.peer_relays.map_changed()
         compiled = filter.compile(rules, wanted[1])
         if compiled != self._filter:
             self._filter = compiled

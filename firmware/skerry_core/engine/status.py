@@ -1,6 +1,7 @@
 """The snapshot people and the local API read. Neutral and JSON-able; no secrets; times are ms of the engine's clock or null."""
 
 from skerry_core import ip, path
+from skerry_core.engine import peerrelay
 from skerry_core.engine.why import ourselves
 
 TYPE_CHECKING = False
@@ -81,14 +82,20 @@ def _peer(engine: "Engine", node: "Node") -> "dict[str, Any]":
 
 def _ways(engine: "Engine", peer: "Peer | None") -> "dict[str, Any]":
     if peer is None:
-        return {"index": 0, "path": "", "relay": "", "endpoint": "", "latency_ms": None, "active": False, "last_handshake_ms": None}
-    relay, direct = engine.paths.relay(peer), peer.best
+        ways: dict[str, Any] = {"index": 0, "latency_ms": None, "active": False, "last_handshake_ms": None}
+        ways.update(dict.fromkeys(("path", "relay", "endpoint", "peer_relay", "peer_relay_text"), ""))
+        return ways
+    relay, best = engine.paths.relay(peer), peer.best
+    used = best.path if best is not None and engine.paths.trusted(peer) else None
+    via = used if used is not None and used[4] else None
     return {
         "index": peer.index,
-        "path": path.text(direct.path) if direct is not None else engine.relays.text(relay[0]) if relay is not None else "none",
+        "path": path.text(best.path) if best is not None else engine.relays.text(relay[0]) if relay is not None else "none",
         "relay": engine.relays.code(relay[0]) if relay is not None else "",
-        "endpoint": path.text(direct.path) if direct is not None and engine.paths.trusted(peer) else "",
-        "latency_ms": None if direct is None else direct.latency,
+        "endpoint": path.text(used) if used is not None and via is None else "",
+        "peer_relay": peerrelay.address(via) if via is not None else "",
+        "peer_relay_text": engine.peer_relays.text(peer, via) if via is not None else "",
+        "latency_ms": None if best is None else best.latency,
         "active": engine.paths.active(peer),
         "last_handshake_ms": peer.last_handshake,
         "session": peer.current is not None,

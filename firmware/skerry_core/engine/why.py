@@ -1,6 +1,7 @@
 """Sentences for people: how a peer is reached now, what was tried and what came of it. They state what was seen and guess nothing."""
 
 from skerry_core import path as paths
+from skerry_core.engine import binding, peerrelay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -9,12 +10,13 @@ if TYPE_CHECKING:
 
 
 def why(engine: "Engine", peer: "Peer") -> "list[str]":
-    """Current path first, then each candidate, then the relay, the session and our own side."""
+    """Current path first, then each candidate, the UDP relays, the relay, the session and our own side."""
     sentences = [_current(engine, peer)]
     for where in sorted(peer.candidates, key=paths.text):
         sentences.append(_candidate(engine, peer, peer.candidates[where]))
     if not peer.candidates:
         sentences.append(f"{peer.name()} has told no addresses that can be tried from here.")
+    sentences.extend(_peer_relays(engine, peer))
     sentences.extend(_relay(engine, peer))
     sentences.append(_session(engine, peer))
     sentences.extend(ourselves(engine))
@@ -29,7 +31,9 @@ def _ago(engine: "Engine", at: "int | None") -> str:
 def _current(engine: "Engine", peer: "Peer") -> str:
     relay = engine.paths.relay(peer)
     if peer.best is not None:
-        text = f"{peer.name()} is reached directly at {paths.text(peer.best.path)}, {peer.best.latency} ms"
+        where = peer.best.path
+        way = f"through {engine.peer_relays.text(peer, where)}" if where[4] else f"directly at {paths.text(where)}"
+        text = f"{peer.name()} is reached {way}, {peer.best.latency} ms"
         if engine.paths.trusted(peer):
             return text + "."
         return text + f"; it answered last {_ago(engine, peer.best.ponged)}" + (", so the relay is used as well." if relay else ".")
@@ -40,6 +44,8 @@ def _current(engine: "Engine", peer: "Peer") -> str:
 
 def _candidate(engine: "Engine", peer: "Peer", candidate: "Candidate") -> str:
     origin = "heard from" if candidate.sources == 4 else "told by the peer" if candidate.sources & 2 else "from the map"
+    if candidate.path[4]:
+        origin = engine.peer_relays.text(peer, candidate.path)
     text = f"{paths.text(candidate.path)} ({origin}): "
     if candidate.ponged is not None and candidate.misses == 0:
         chosen = "in use" if candidate is peer.best else "not better than the one in use" if peer.best is not None else "not in use"
@@ -50,6 +56,35 @@ def _candidate(engine: "Engine", peer: "Peer", candidate: "Candidate") -> str:
     if candidate.pinged is not None:
         return text + f"asked {_ago(engine, candidate.pinged)}, no answer yet."
     return text + "not asked yet."
+
+
+def _peer_relays(engine: "Engine", peer: "Peer") -> "list[str]":
+    relays = [relay for relay in engine.peer_relays.relays() if relay is not peer]
+    if not engine.peer_relays.enabled():
+        return ["The gateway has turned UDP relays off for this node."]
+    if not peerrelay.capable(peer):
+        return [f"{peer.name()} cannot use UDP relays: its version is {0 if peer.node is None else peer.node.cap}, need 121 or more."]
+    sentences = [] if relays else ["No UDP relay is offered to this node."]
+    for relay in relays[: peerrelay.RELAYS]:
+        ask = engine.peer_relays.ask_of(peer, relay)
+        what = "not asked, as nothing called for it" if ask is None else f"it {ask.outcome}, asked {_ago(engine, ask.sent)}"
+        sentences.append(f"UDP relay {relay.name()} is offered to this node: {what}.")
+    return sentences + [_place(engine, peer, place) for place in engine.bindings.of(peer)]
+
+
+_STAGES = {
+    binding.BINDING: "none of its addresses has answered yet",
+    binding.ANSWERED: "it answered, the peer has not yet",
+    binding.BOUND: "bound",
+    binding.FAILED: "binding to it failed; UDP to it may be blocked, here or there",
+}
+
+
+def _place(engine: "Engine", peer: "Peer", place: "binding.Place") -> str:
+    address, port = place.offer.endpoints[0]
+    where = place.path or (0, 0, address, port, place.offer.vni)  # perhaps no possible one
+    name = engine.peer_relays.text(peer, where) + ("" if place.relay else ", of which the peer told")
+    return f"Place {place.offer.vni} on {name}: {_STAGES[place.stage]} ({_ago(engine, place.since)})."
 
 
 def _relay(engine: "Engine", peer: "Peer") -> "list[str]":

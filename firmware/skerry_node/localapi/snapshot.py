@@ -3,7 +3,8 @@
 ```
 version state wanted gateway connected from_saved_map auth_url auth_code error health[] tun port4 port6 network home_relay
 self   {id stable_id key name dns_name hostname os user tags[] addresses[] allowed_ips[] online ... endpoints[] relay}
-peers  [the same, and path {kind "direct" | "relay" | "none", text, latency_ms}, rx_bytes tx_bytes last_handshake_ms active]
+peers  [the same, and path {kind "direct" | "peer-relay" | "relay" | "none", text, address, latency_ms}, rx_bytes tx_bytes
+        last_handshake_ms active]
 users  {"<id>": {...}}
 counters {to_python drop_<reason>}    drops {kind: inputs from outside that were malformed}
 ```
@@ -86,6 +87,9 @@ def peer(node: "Node", row: "dict[str, Any]") -> "dict[str, Any]":
     """A peer, with how it is reached and what went through."""
     if row["endpoint"]:
         way = {"kind": "direct", "text": f"direct {row['endpoint']}", "address": row["endpoint"], "latency_ms": row["latency_ms"]}
+    elif row["peer_relay"]:
+        way = {"kind": "peer-relay", "text": f"through {row['peer_relay_text']}", "latency_ms": row["latency_ms"]}
+        way["address"] = row["peer_relay"]
     elif row["relay"] and (row["active"] or row.get("session")):
         way = {"kind": "relay", "text": f"relay {row['relay']}", "address": "", "latency_ms": None}
     else:

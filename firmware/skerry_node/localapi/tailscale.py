@@ -40,7 +40,8 @@ def status(shown: "Document", peers: bool = True) -> "Document":
 
 def node(shown: "Document", row: "Document") -> "Document":
     """ipnstate.PeerStatus"""
-    way = row.get("path") or {"address": ""}
+    way = row.get("path") or {"kind": "none", "address": ""}
+    via = way["kind"] == "peer-relay"
     handshake = row.get("last_handshake_ms")
     answer = {
         "ID": row["stable_id"] or "",
@@ -53,9 +54,9 @@ def node(shown: "Document", row: "Document") -> "Document":
         "TailscaleIPs": row["addresses"] or None,
         "AllowedIPs": row["allowed_ips"] or None,
         "Addrs": row.get("endpoints"),
-        "CurAddr": way["address"],
+        "CurAddr": "" if via else way["address"],
         "Relay": row["relay"],
-        "PeerRelay": "",
+        "PeerRelay": way["address"] if via else "",
         "RxBytes": row.get("rx_bytes", 0),
         "TxBytes": row.get("tx_bytes", 0),
         "Created": row["created"] or NEVER,
@@ -190,6 +191,6 @@ def ping(row: "Document", address: str, result: "Document") -> "Document":
     answer.update({"Endpoint": "", "PeerRelay": "", "DERPRegionID": 0, "DERPRegionCode": ""})
     if not answer["Err"]:
         answer["LatencySeconds"] = result["latency_ms"] / 1000
-        answer["Endpoint"] = result["endpoint"]
+        answer["Endpoint"], answer["PeerRelay"] = result["endpoint"], result["peer_relay"]
         answer["DERPRegionID"], answer["DERPRegionCode"] = result["region"], result["region_code"]
     return answer
