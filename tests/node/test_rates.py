@@ -1,11 +1,11 @@
 """Rates and drops in the status: what is measured when somebody asks, and a sentence for every reason."""
 
 import pytest
+from skerry_shim._shim import ffi, lib
 
 from skerry_node.cli import output
 from skerry_node.localapi import drops
 from skerry_node.localapi.rates import FRESH, STALE, Rates
-from skerry_shim._shim import ffi, lib
 from tests.node.test_cli import PEER, SHOWN, daemon, run  # noqa: F401  fixtures
 
 

@@ -116,7 +116,7 @@ def logout(client: Client, arguments: argparse.Namespace) -> int:
 def status(client: Client, arguments: argparse.Namespace) -> int:
     """Show."""
     document = client.call("GET", "skerry/status")
-    if (arguments.json or arguments.verbose) and document.get("rates", 0) is None:  # nobody asked in the last seconds: two looks make a rate
+    if (arguments.json or arguments.verbose) and document.get("rates", 0) is None:  # nobody asked before: two looks make a rate
         select.select([], [], [], RATE_WAIT)
         document = client.call("GET", "skerry/status")
     if arguments.json:
