@@ -231,6 +231,9 @@ def test_what_the_command_refuses(daemon, run, tmp_path, monkeypatch):  # noqa: 
     daemon.answers["skerry/capture"] = feed_of(b"")
     code, out, err = run("capture", "--file", str(tmp_path / "no" / "such"))
     assert code == 1 and "No such file" in " ".join(err.split())
+    daemon.answers["skerry/capture"] = feed_of(pcapng.header("skerry0", 100))
+    code, out, err = run("capture", "--file", "/dev/full")
+    assert code == 1 and "No space left" in " ".join(err.split())
     for words in (["--count", "0"], ["--seconds", "x"], ["--decrypted", "--encrypted"]):
         with pytest.raises(SystemExit) as ended:
             main(["capture", *words])

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import signal
 import stat
 import sys
 
 from skerry_core.errors import LocalError, PeerError
 from skerry_node import pcapng
 
-from .client import Client, Failed, NotRunning
+from .client import Client, Failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,20 +34,34 @@ def capture(client: Client, arguments: argparse.Namespace) -> int:
         rest = b""
         for data in stream:
             found, rest = pcapng.blocks(rest + data)
-            out.write(b"".join(whole for _kind, whole in found))
-            out.flush()
+            write(out, b"".join(whole for _kind, whole in found))
             packets += sum(kind == pcapng.PACKET for kind, _whole in found)
             lost = max([lost, *(pcapng.lost_in(whole) for kind, whole in found if kind == pcapng.STATISTICS)])
     except KeyboardInterrupt:
         pass  # the way to end it
-    except (PeerError, NotRunning) as error:
+    except PeerError as error:
         raise Failed(f"the capture ended early: {error}") from None
+    except BrokenPipeError:
+        raise  # who read standard output has gone
+    except OSError as error:
+        raise Failed(f"the capture ended early: cannot write {arguments.file or 'standard output'}: {error.strerror}") from None
     finally:
         if arguments.file:
-            out.close()
+            with contextlib.suppress(OSError):  # said above: it keeps what a full disk did not take
+                out.close()
     missing = f", {lost} lost because they came faster than they could be written" if lost else ""
     print(f"{packets} packet{'' if packets == 1 else 's'}{missing}", file=sys.stderr)
     return 0
+
+
+def write(out: BinaryIO, data: bytes) -> None:
+    """Whole blocks; Ctrl-C waits until they are written."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        out.write(data)
+        out.flush()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def create(path: str) -> BinaryIO:

@@ -131,8 +131,15 @@ class Client:
 def _chunks(sock: socket.socket, data: bytes) -> Iterator[bytes]:
     with sock:
         yield data
-        while data := sock.recv(1 << 18):
+        while data := _more(sock):
             yield data
+
+
+def _more(sock: socket.socket) -> bytes:
+    try:
+        return sock.recv(1 << 18)
+    except ConnectionError:
+        return b""
 
 
 def _query(query: dict[str, str] | None) -> str:

@@ -18,6 +18,7 @@ EXAMPLES = """examples:
   skerry status
   skerry ping camera-1
   skerry why camera-1
+  skerry capture --peer camera-1 | tshark -r -
 """
 
 
