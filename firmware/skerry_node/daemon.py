@@ -72,7 +72,7 @@ def serve(chosen: options.Options, file: "dict[str, Any]", state: StateDirectory
     node = Node((str(tun), options.PORT if port is None else int(port), port is not None), state, membership, log)
     api = Api(node, state.notes)
     local = LocalServer(node.selector, chosen.socket, api.handle, clock.now)
-    node.timers.append(local)
+    node.timers += [local, api.capture]
     wake = catch_signals(node)
     try:
         if clock.wall() < clock.OLDEST:

@@ -263,6 +263,11 @@ class Node:
         self.problems, self._save_at = [], None
         return True
 
+    @property
+    def uplinks(self) -> "list[dict[str, Any]]":
+        """As the engine was told."""
+        return self._uplinks
+
     def health(self) -> "list[str]":
         """What is wrong with this host, one sentence each."""
         return [*self.problems, *self.path.problems, *self.path.interface.problems]

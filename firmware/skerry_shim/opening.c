@@ -53,6 +53,8 @@ static void deliver_group(struct outbox *o, const struct open_group *g, struct a
     int count = accept(o->t, g->session, items, g->count), data = 0;
     for (int i = 0; i < count; i++)
         data |= items[i].len != 0;
+    if (capture_is(&o->t->capture, CAPTURE_INNER))
+        capture_items(o->t, g->session->peer, items, count, CAPTURE_IN);
     if (count)
         session_received(o, g->session, data);
     for (int i = 0; i < count; i++)

@@ -12,23 +12,14 @@ static int too_big(const transport *t, const struct vnet_header *v, const struct
     return t->mtu && len > (size_t)t->mtu;
 }
 
-static const uint8_t *own_address(const transport *t, int family)
-{
-    for (size_t i = 0; i < t->address_count; i++)
-        if (t->addresses[i].family == family)
-            return t->addresses[i].address;
-    return NULL;
-}
-
 /* Tell the sender, a hundred times a second at most. */
 static void answer(struct outbox *o, const struct packet *p, const uint8_t *data)
 {
     uint8_t message[TOOBIG_ROOM];
-    const uint8_t *address = own_address(o->t, p->family);
     long long now = now_ms(o->t), last = atomic_load(&o->t->answered);
-    if (!address || now - last < ANSWER_EVERY_MS || !atomic_compare_exchange_strong(&o->t->answered, &last, now))
+    if (now - last < ANSWER_EVERY_MS || !atomic_compare_exchange_strong(&o->t->answered, &last, now))
         return;
-    size_t len = toobig_answer(message, p, data, address, (size_t)o->t->mtu);
+    size_t len = toobig_answer(message, p, data, (size_t)o->t->mtu);
     if (len)
         tun_deliver(o, message, len);
 }

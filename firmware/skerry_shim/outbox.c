@@ -132,6 +132,8 @@ static void send_all(struct outbox *o)
         for (int i = 0; i < o->count; i++)
             run_to_tests(t, &o->items[i]);
     } else if (o->count) {
+        if (capture_is(&t->capture, CAPTURE_OUTER))
+            capture_sent(t, o->items, o->count);
         int lost = messages_in(o) - udp_send(t, o->items, o->count);
         for (; lost > 0; lost--)
             drop(t, DROP_send);

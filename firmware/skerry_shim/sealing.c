@@ -52,6 +52,8 @@ void sealing_close(struct outbox *o)
     struct seal_group *g = &s->group[s->groups];
     *g = (struct seal_group){.peer = s->peer, .first = s->gathered};
     g->count = peer_begin(o->t, s->peer, s->items + s->gathered, s->count - s->gathered, g->key);
+    if (capture_is(&o->t->capture, CAPTURE_INNER))
+        capture_items(o->t, s->peer, s->items + s->gathered, g->count, CAPTURE_OUT);
     s->count = s->gathered += g->count;
     s->groups += g->count > 0;
     s->peer = NULL;

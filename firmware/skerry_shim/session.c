@@ -115,6 +115,8 @@ void peer_post(struct outbox *o, const struct peer *p, const struct aead_item *i
 static void transmit(struct outbox *o, struct peer *p, uint8_t *packet, size_t len)
 {
     struct aead_item item = begin_message(o->t, p->current, packet, len);
+    if (capture_is(&o->t->capture, CAPTURE_INNER))
+        capture_items(o->t, p, &item, 1, CAPTURE_OUT);
     aead_seal_items(p->current->send_key, &item, 1, 0);
     peer_post(o, p, &item, 0);
     note_sent(o->t, p, len, len != 0);

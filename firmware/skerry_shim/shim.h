@@ -47,3 +47,8 @@ int shim_bind(shim_transport *t, int uplink, int family, uint16_t port); /* the 
 int shim_start(shim_transport *t, int threads); /* in all; 0: by the processors. 0, or -errno */
 void shim_stop(shim_transport *t);
 int shim_fileno(shim_transport *t);
+
+/* capture.c: side 1 inside, 2 outside; peer -1: all. 0, or -errno: there is one already */
+int shim_capture_start(shim_transport *t, int side, int64_t peer, size_t snaplen);
+void shim_capture_stop(shim_transport *t);
+int64_t shim_capture_take(shim_transport *t, uint8_t *out, size_t cap, uint64_t *lost); /* records; bytes, or -needed. lost: since the start */

@@ -38,7 +38,7 @@ static int open_socket(int family, uint16_t *port)
 {
     static const uint8_t any[16];
     union any_address a;
-    int on = 1, error;
+    int on = 1, may_cut = IP_PMTUDISC_DONT, error;
     socklen_t len = socket_address(&a, family, any, *port);
     int fd = socket(family == 4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -47,6 +47,10 @@ static int open_socket(int family, uint16_t *port)
     enlarge(fd, SO_SNDBUFFORCE, SO_SNDBUF);
     /* without it ECN ends here, which is no reason to do without the socket */
     setsockopt(fd, family == 4 ? IPPROTO_IP : IPPROTO_IPV6, family == 4 ? IP_RECVTOS : IPV6_RECVTCLASS, &on, sizeof on);
+    /* IPv4 goes out without DF, so that a router with a small MTU cuts it and does not lose it (the system's default sets DF and trusts that
+     * ICMP comes through); IPv6 is cut by this host once a router has told it. So nothing the tunnel carries is too big for a socket. */
+    if (family == 4)
+        setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &may_cut, sizeof may_cut);
     if ((family == 6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0) || bind(fd, &a.plain, len) < 0 ||
         getsockname(fd, &a.plain, &len) < 0) {
         error = errno;

@@ -8,6 +8,6 @@
 
 enum { TOOBIG_ROOM = 1280 };
 
-/* The ICMP message for the sender of p from address (of its family) into out; its length, or 0: nobody must be answered. */
-size_t toobig_answer(uint8_t out[TOOBIG_ROOM], const struct packet *p, const uint8_t *packet, const uint8_t *address, size_t mtu);
+/* The ICMP message for the sender of p into out; its length, or 0: nobody must be answered. */
+size_t toobig_answer(uint8_t out[TOOBIG_ROOM], const struct packet *p, const uint8_t *packet, size_t mtu);
 #endif

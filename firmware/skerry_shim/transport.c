@@ -29,6 +29,7 @@ static void init_locks(transport *t)
     pthread_mutex_init(&t->relay_in_lock, NULL);
     pthread_mutex_init(&t->relay_lock, NULL);
     pthread_mutex_init(&t->ring_lock, NULL);
+    pthread_mutex_init(&t->capture.lock, NULL);
     order_init(&t->outward);
     order_init(&t->inward);
 }
@@ -107,6 +108,7 @@ void shim_transport_free(shim_transport *t)
     fifo_clear(&t->ring);
     fifo_clear(&t->out_datagrams);
     fifo_clear(&t->out_packets);
+    shim_capture_stop(t);
     cookie_wipe(&t->cookies);
     for (int i = 0; i < t->socket_count; i++)
         close_if(t->sockets[i].fd);
@@ -121,6 +123,7 @@ void shim_transport_free(shim_transport *t)
     pthread_mutex_destroy(&t->relay_in_lock);
     pthread_mutex_destroy(&t->relay_lock);
     pthread_mutex_destroy(&t->ring_lock);
+    pthread_mutex_destroy(&t->capture.lock);
     order_destroy(&t->outward);
     order_destroy(&t->inward);
     free(t);

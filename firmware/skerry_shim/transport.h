@@ -4,7 +4,7 @@
  *                     under the write lock alone, so a reader may use what it found until it lets go. Nothing that blocks runs under it.
  * peer.lock           slots, queue, send keys and counters. Taken below table.
  * session.receive_lock  the receive key and its replay window. Taken below table; peer.lock may be held.
- * relay_lock, ring_lock, flows.lock, cookies.lock   leaves.
+ * relay_lock, ring_lock, flows.lock, cookies.lock, capture.lock   leaves.
  * order.entry           taken below table, alone: while packets are taken in (order.h). */
 #ifndef SKERRY_TRANSPORT_H
 #define SKERRY_TRANSPORT_H
@@ -14,6 +14,7 @@
 
 #include "aead.h"
 #include "allowedips.h"
+#include "capture.h"
 #include "coalesce.h"
 #include "cookie.h"
 #include "fifo.h"
@@ -131,6 +132,8 @@ struct shim_transport {
     struct order outward, inward; /* of the batches from TUN, from the sockets */
     pthread_t threads[2 * WORKERS];
     int thread_count;
+
+    struct capture capture;
 
     atomic_llong clock; /* ms, or -1: the monotonic clock */
     atomic_llong answered; /* when a packet was last answered as too big */

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _BUFFER = 72 * 1024
 _FRAME_LIMIT = 65536 + 64
 _EVENTS = 4096
+_SIDES = {"decrypted": 1, "encrypted": 2}
 _FEATURES = {"vnet_hdr": 1, "tso": 2, "uso": 4, "merge_tcp": 8, "merge_udp": 16, "udp_segment": 32, "udp_gro": 64, "lanes": 128}
 _DATAGRAM, _FRAME, _BAD_RELAY, _EDGE, _RELAY_OUT = 1, 2, 3, 4, 5
 
@@ -164,6 +165,25 @@ class Transport:
         self._wanted = wanted
         _lib.shim_set_features(self._live(), sum(_FEATURES[name] for name in wanted))
 
+    # -- seeing packets
+
+    def capture_start(self, side: str, peer: int | None, snaplen: int) -> None:
+        """Copy packets from now on: `side` "decrypted" or "encrypted", of one peer or all, `snaplen` bytes of each. LocalError when there
+        is a capture already."""
+        if _lib.shim_capture_start(self._live(), _SIDES[side], -1 if peer is None else peer, snaplen) < 0:
+            raise LocalError("another capture is running on this node: end it first")
+
+    def capture_stop(self) -> None:
+        """Copy no more; what was not taken is wiped."""
+        _lib.shim_capture_stop(self._live())
+
+    def capture_take(self) -> tuple[list[tuple[int, int, int, Path | None, bytes]], int]:
+        """Packets since the last call, some hundreds at most, as (ns since 1970, direction: 0 out and 1 in, whole length, path on the
+        encrypted side, bytes), and how many were lost since the start because nobody took them."""
+        lost = _ffi.new("uint64_t *")
+        data = self._take(lambda handle, out, size: _lib.shim_capture_take(handle, out, size, lost))
+        return [_captured(record) for record in _changes.records(data)], int(lost[0])
+
     # -- without sockets and TUN
 
     def datagram(self, path: Path, data: bytes) -> None:
@@ -223,6 +243,12 @@ class Transport:
         if self._handle is not None:
             _lib.shim_stop(self._handle)
         _started.discard(self)
+
+
+def _captured(record: tuple[int, int, int, int, bytes, bytes]) -> tuple[int, int, int, Path | None, bytes]:
+    _kind, direction, _region, _peer, path, data = record
+    when, whole = int.from_bytes(data[:8], "little"), int.from_bytes(data[8:12], "little")
+    return when, direction, whole, _changes.unpack_path(path) if path[0] else None, data[12:]
 
 
 def _event(record: tuple[int, int, int, int, bytes, bytes]) -> tuple[Any, ...]:

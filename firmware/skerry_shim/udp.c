@@ -88,6 +88,8 @@ size_t udp_receive(struct work *w, int slot)
         size_t len = messages[i].msg_len;
         path_of(&path, s, &from[i]);
         size_t size = gathered(&messages[i].msg_hdr, len, &o.ecn);
+        if (capture_is(&t->capture, CAPTURE_OUTER))
+            capture_received(t, &path, vectors[i].iov_base, len, size);
         take_in(&o, &path, vectors[i].iov_base, len, size);
         bytes += len;
     }

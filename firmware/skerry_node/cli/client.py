@@ -65,6 +65,21 @@ class Client:
             raise
         return self._lines(sock, data, end)
 
+    def stream(self, method: str, name: str, query: dict[str, str]) -> Iterator[bytes]:
+        """Bytes as they come until skerryd ends it. Failed with its reason."""
+        sock = self._send(method, name, None, query, None)
+        try:
+            status, data = self._head(sock)
+            if status >= 300:
+                while len(data) < LIMIT and (more := sock.recv(65536)):
+                    data += more
+                answer = decode(data)
+                raise Failed(answer.get("error", "") if isinstance(answer, dict) else str(answer))
+        except BaseException:
+            sock.close()
+            raise
+        return _chunks(sock, data)
+
     def _lines(self, sock: socket.socket, data: bytes, end: float | None) -> Iterator[dict[str, Any]]:
         import json
 
@@ -111,6 +126,20 @@ class Client:
         except PeerError as error:
             raise Failed(f"what answers on {self.path} is not skerryd ({error})") from None
         raise NotRunning("skerryd hung up without an answer")
+
+
+def _chunks(sock: socket.socket, data: bytes) -> Iterator[bytes]:
+    with sock:
+        yield data
+        while data := _more(sock):
+            yield data
+
+
+def _more(sock: socket.socket) -> bytes:
+    try:
+        return sock.recv(1 << 18)
+    except ConnectionError:
+        return b""
 
 
 def _query(query: dict[str, str] | None) -> str:

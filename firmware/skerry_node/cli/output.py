@@ -79,6 +79,25 @@ def status(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def rate(rates: dict[str, Any], way: str) -> str:
+    """`1.2 MB/s, 900 packets/s`."""
+    return f"{amount(rates[f'{way}_bytes'])}/s, {rates[f'{way}_packets']} packets/s"
+
+
+def packet_path(document: dict[str, Any]) -> str:
+    """What `skerry status --verbose` adds."""
+    rows = [["NAME", "SENDING", "RECEIVING"]]
+    for node in [*document["peers"], {"name": "all", "rates": document["rates"]}]:
+        if node.get("rates"):
+            rows.append([clean(node["name"])[:30], rate(node["rates"], "tx"), rate(node["rates"], "rx")])
+    used = [name for name, on in document["features"].items() if on is True]
+    lines = [table(rows), "", wrap(f"in use: {document['features']['cipher']}, {', '.join(used) or 'no offloads'}")]
+    if document["dropped"]:
+        lines += ["", "packets dropped since the start:"]
+    lines += [wrap(f"  {each['packets']} {each['reason']}: {each['sentence']}", "    ") for each in document["dropped"]]
+    return "\n".join(lines)
+
+
 def admit(url: str, code: str) -> str:
     """How a person lets this node in; the link has a line of its own, to be copied whole."""
     return f"To admit this node, open:\n  {clean(url)}" + (f"\nGo on there only if the page shows this code: {clean(code)}" if code else "")

@@ -9,6 +9,7 @@ from skerry_node.membership import VERSION
 from skerry_node.options import default_socket
 
 from . import commands
+from .client import Client
 from .output import WIDTH
 
 EXAMPLES = """examples:
@@ -17,6 +18,7 @@ EXAMPLES = """examples:
   skerry status
   skerry ping camera-1
   skerry why camera-1
+  skerry capture --peer camera-1 | tshark -r -
 """
 
 
@@ -60,7 +62,8 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--hostname", metavar="NAME", help="this node's name in the network (default: the host's)")
     up.add_argument("--timeout", metavar="SECONDS", type=seconds, help="give up waiting after this long; skerryd goes on trying")
     verb("down", "disconnect, stay a member", "skerry down", commands.down)
-    verb("status", "show this node and its peers", "skerry status --json", commands.status)
+    status = verb("status", "show this node and its peers", "skerry status --json", commands.status)
+    status.add_argument("-v", "--verbose", action="store_true", help="also rates, packets dropped and why, features in use")
     ping = verb("ping", "ask a peer to answer, and say which way the answer took", "skerry ping -c 1 camera-1", commands.ping)
     ping.add_argument("peer", metavar="NAME|IP")
     ping.add_argument(
@@ -72,8 +75,35 @@ def parser() -> argparse.ArgumentParser:
     verb("netcheck", "measure the network this node is in", "skerry netcheck", commands.netcheck)
     why = verb("why", "say why a peer is reached the way it is", "skerry why camera-1", commands.why)
     why.add_argument("peer", metavar="NAME|IP")
+    capture = verb(
+        "capture",
+        "write the tunnel's packets as pcapng, for Wireshark and tcpdump",
+        "skerry capture --peer camera-1 --seconds 10 --file camera-1.pcapng",
+        _capture,
+    )
+    side = capture.add_mutually_exclusive_group()
+    side.add_argument("--decrypted", action="store_true", help="packets inside the tunnel (default)")
+    side.add_argument("--encrypted", action="store_true", help="UDP datagrams outside of it, IP headers made up; not relays'")
+    capture.add_argument("--peer", metavar="NAME|IP", help="only to and from this peer")
+    capture.add_argument("--count", metavar="N", type=positive, help="stop after N packets")
+    capture.add_argument("--seconds", metavar="N", type=positive, help="stop after N seconds")
+    capture.add_argument("--snaplen", metavar="BYTES", type=positive, help="bytes kept of each packet (default: all)")
+    capture.add_argument("--file", metavar="FILE", help="write there, not to standard output")
     verb("logout", "leave the network; this node's keys are thrown away", "skerry logout", commands.logout)
     return top
+
+
+def _capture(client: Client, arguments: argparse.Namespace) -> int:
+    from .capture import capture
+
+    return capture(client, arguments)
+
+
+def positive(text: str) -> int:
+    """A number from 1 on, for argparse."""
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number above 0")
+    return int(text)
 
 
 def seconds(text: str) -> float:

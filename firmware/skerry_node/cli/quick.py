@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]] = {
     "up": ({"gateway": None, "key": None, "hostname": None, "timeout": None}, ("gateway", "key", "hostname"), ()),
     "down": ({}, (), ()),
-    "status": ({}, (), ()),
+    "status": ({"verbose": False}, (), ()),
     "ping": ({"count": 10, "until_direct": True}, (), ("peer",)),
     "netcheck": ({}, (), ()),
     "why": ({}, (), ("peer",)),

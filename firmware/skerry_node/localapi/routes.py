@@ -7,6 +7,7 @@ PATCH prefs   POST start login-interactive logout                   WRITE
 GET   skerry/status skerry/why?peer= skerry/watch                   READ    ours
 POST  skerry/ping skerry/netcheck                                   READ
 POST  skerry/up skerry/down skerry/logout skerry/set                WRITE
+POST  skerry/capture?side=&peer=&count=&seconds=&snaplen=           WRITE   pcapng: capture.py
 ```
 READ: whoever may open the socket. WRITE: root, or the user skerryd runs as. No verb takes a path, a command or an
 environment from its caller; pre-auth keys are taken and never given back.
@@ -15,10 +16,13 @@ environment from its caller; pre-auth keys are taken and never given back.
 import json
 import os
 
+from .. import clock
 from ..membership import REFUSED
 from ..signin import code_of
 from . import snapshot, tailscale
+from .capture import Capture
 from .http import Refusal, Request
+from .rates import Rates
 from .server import Feed, Later
 
 TYPE_CHECKING = False
@@ -38,6 +42,8 @@ class Api:
     def __init__(self, node: "Node", notes: "list[str]") -> None:
         self._node = node
         self._notes = notes
+        self._rates = Rates()
+        self.capture = Capture(node)  # a timer of the node's
         self._ours: list[Feed] = []
         self._bus: list[Feed] = []
         self._verbs: dict[tuple[str, str], tuple[str, Callable[[Request], Any]]] = {
@@ -53,7 +59,7 @@ class Api:
             ("POST", "start"): (WRITE, self._start),
             ("POST", "login-interactive"): (WRITE, self._login),
             ("POST", "logout"): (WRITE, self._logout),
-            ("GET", "skerry/status"): (READ, lambda _request: self._shown()),
+            ("GET", "skerry/status"): (READ, self._our_status),
             ("GET", "skerry/why"): (READ, self._why),
             ("GET", "skerry/watch"): (READ, self._watch),
             ("POST", "skerry/ping"): (READ, self._our_ping),
@@ -62,6 +68,7 @@ class Api:
             ("POST", "skerry/down"): (WRITE, lambda _request: self._answered(node.membership.down)),
             ("POST", "skerry/logout"): (WRITE, lambda _request: self._answered(node.membership.logout)),
             ("POST", "skerry/set"): (WRITE, self._set),
+            ("POST", "skerry/capture"): (WRITE, self._capture),
         }
 
     def handle(self, request: Request) -> "Any":
@@ -86,6 +93,11 @@ class Api:
         document["health"] = [*self._notes, *document["health"]]
         return document
 
+    def _our_status(self, _request: Request) -> "dict[str, Any]":
+        document = self._shown()
+        self._rates.measure(document, clock.now())
+        return document
+
     def _up(self, request: Request) -> Later:
         changes = request.document()
         return self._answered(lambda answer: self._node.membership.up(changes, answer))
@@ -93,6 +105,16 @@ class Api:
     def _set(self, request: Request) -> Later:
         changes = request.document()
         return self._answered(lambda answer: self._node.membership.set(changes, answer))
+
+    def _capture(self, request: Request) -> Feed:
+        name = request.query.get("peer", "")
+        if not name:
+            return self.capture.open(request.query, None)
+        key = self._find(name)["key"]
+        peers = {f"nodekey:{row['key']}": row["index"] for row in self._node.engine.status()["peers"]}
+        if key not in peers:
+            raise Refusal(400, f"{name} is this node: name a peer, or leave it out to see all packets")
+        return self.capture.open(request.query, peers[key])
 
     def _why(self, request: Request) -> "dict[str, Any]":
         row = self._find(request.query.get("peer", ""))

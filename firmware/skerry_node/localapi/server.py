@@ -56,13 +56,18 @@ class Later:
 class Feed:
     """An answer without end: `line(data)` adds one; `closed` once the caller hung up."""
 
-    def __init__(self, first: bytes = b"") -> None:
-        self.first = first
+    def __init__(self, first: bytes = b"", kind: str = "application/json") -> None:
+        self.first, self.kind = first, kind
         self.closed = False
         self.connection: Connection | None = None
 
+    @property
+    def waiting(self) -> int:
+        """Bytes that the caller has not taken yet."""
+        return 0 if self.connection is None else self.connection.waiting
+
     def line(self, data: bytes) -> None:
-        """Send one line (its newline included)."""
+        """Send one line (its newline included), or whatever the feed is made of."""
         if self.connection is not None and not self.closed:
             self.connection.send(data)
 
@@ -85,6 +90,11 @@ class Connection:
         self._ending = False
         self.feed: Feed | None = None
         server.selector.register(sock, selectors.EVENT_READ, self.ready)
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that the socket has not taken yet."""
+        return len(self._out)
 
     def ready(self, mask: int) -> None:
         """The selector's callback."""
@@ -134,7 +144,7 @@ class Connection:
             answer.attach(self)
         elif isinstance(answer, Feed):
             answer.connection, self.feed, self.deadline = self, answer, None
-            self.send(head(200, "application/json") + answer.first)
+            self.send(head(200, answer.kind) + answer.first)
         else:
             self.finish(answer if isinstance(answer, bytes) else response(200, answer))
 

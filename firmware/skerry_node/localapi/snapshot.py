@@ -3,10 +3,12 @@
 ```
 version state wanted gateway connected from_saved_map auth_url auth_code error health[] tun port4 port6 network home_relay
 self   {id stable_id key name dns_name hostname os user tags[] addresses[] allowed_ips[] online ... endpoints[] relay}
-peers  [the same, and path {kind "direct" | "peer-relay" | "relay" | "none", text, address, latency_ms}, rx_bytes tx_bytes
-        last_handshake_ms active]
+peers  [the same, and path {kind "direct" | "peer-relay" | "relay" | "none", text, address, latency_ms}, last_handshake_ms active
+        rx_bytes tx_bytes rx_packets tx_packets]
 users  {"<id>": {...}}
 counters {to_python drop_<reason>}    drops {kind: inputs from outside that were malformed}
+dropped  [{reason packets sentence}]    features {cipher, tso ...: whether it is in use}
+rates    {over_ms rx_bytes tx_bytes rx_packets tx_packets}, null the first time; each peer has one, too    (skerry/status only)
 ```
 Times are RFC 3339 text or null, `last_handshake_ms` is how long ago. Keys are public ones, as `nodekey:<hex>`.
 """
@@ -17,6 +19,8 @@ from skerry_core.errors import LocalError
 
 from .. import clock
 from ..signin import code_of
+from .drops import reasons
+from .rates import COUNTED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,6 +57,8 @@ def snapshot(node: "Node") -> "dict[str, Any]":
         "users": engine["users"],
         "counters": node.path.transport.counters(),
         "drops": engine["drops"],
+        "dropped": reasons(node.path.transport.counters()),
+        "features": features(node.path.transport),
     }
 
 
@@ -105,12 +111,18 @@ def peer(node: "Node", row: "dict[str, Any]") -> "dict[str, Any]":
 
 
 def traffic(node: "Node", index: int) -> "dict[str, int]":
-    """Bytes inside the tunnel, both ways."""
+    """What went through the tunnel, both ways."""
     try:
         stats = node.path.transport.peer_stats(index)
     except LocalError:  # not installed: expired, or we are down
-        return {"rx_bytes": 0, "tx_bytes": 0}
-    return {"rx_bytes": stats["rx_bytes"], "tx_bytes": stats["tx_bytes"]}
+        return dict.fromkeys(COUNTED, 0)
+    return {name: stats[name] for name in COUNTED}
+
+
+def features(transport: "Any") -> "dict[str, Any]":
+    """What the kernel takes over and whether it is in use, and what seals and opens: libcrypto alone, or with AVX-512 where many wait."""
+    found: dict[str, Any] = transport.features()
+    return {"cipher": "avx512" if found.get("lanes") else "libcrypto", **found}
 
 
 def stamp(milliseconds: "int | None") -> "str | None":
