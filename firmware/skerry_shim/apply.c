@@ -117,7 +117,9 @@ static void do_paths(struct draft *d, struct change *c)
 {
     struct outbox o = {.t = d->t};
     struct peer *p = map_get(&d->t->peers, get64(c->body));
+    free(p->paths);
     p->path_count = (int)((c->len - 8) / sizeof(struct path));
+    p->paths = alloc_or_abort(c->len - 8 + 1);
     memcpy(p->paths, c->body + 8, c->len - 8);
     peer_drain(&o, p);
     outbox_flush(&o);

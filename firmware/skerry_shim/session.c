@@ -280,5 +280,6 @@ void peer_free(struct peer *p)
     }
     pthread_mutex_destroy(&p->lock);
     free(p->prefixes);
+    free(p->paths);
     free(p);
 }

@@ -71,7 +71,7 @@ struct peer {
     struct prefix *prefixes;
     size_t prefix_count;
     pthread_mutex_t lock;
-    struct path paths[MAX_PATHS];
+    struct path *paths; /* path_count of them; they change under the write lock alone */
     int path_count;
     struct session *previous, *current;
     _Atomic(struct session *) next;

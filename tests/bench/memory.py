@@ -8,7 +8,7 @@ from collections.abc import Callable
 from tests.bench import Measured
 from tests.bench.network import KINDS, direct_pairs
 from tests.bench.pair import cpu_seconds, daemon_pid, resident_mb, switches
-from tests.netlab.lab import lab_with_logs
+from tests.netlab.lab import lab_with_logs, until
 from tests.netlab.programs import Gateway, Node
 
 LIMIT_MB = 25
@@ -66,9 +66,9 @@ def resident_with(kind: type[Node], peers: int) -> float:
         node = kind(lab.public("node"), "node")
         node.start()
         node.up(gateway.url, key)  # type: ignore[attr-defined]
-        while len(node.status().get("Peer") or {}) < peers:
-            time.sleep(0.2)
-        time.sleep(3)
+        if len(node.status().get("Peer") or {}) != peers:
+            raise RuntimeError(f"{node.name} does not know {peers} peers")
+        node.restart()  # nobody asks for its status from here on, as in the field
+        until("the node is back", lambda: [each for each in gateway.nodes() if each["name"] == "node" and each["online"]], 30)
+        time.sleep(REST_S)
         return resident_mb(daemon_pid(node))
-
-

@@ -25,6 +25,17 @@ class Session:
 class Candidate:
     """One UDP path that may lead to a peer, and what became of asking it."""
 
+    __slots__ = (
+        "asked_again",
+        "heard",
+        "latency",
+        "misses",
+        "path",
+        "pinged",
+        "ponged",
+        "sources",
+    )  # fmt: skip
+
     def __init__(self, path: "UdpPath") -> None:
         self.path = path
         self.sources = 0  # bits of paths.FROM_*
@@ -38,6 +49,49 @@ class Candidate:
 
 class Peer:
     """A peer of the map. `index` is its number in the transport."""
+
+    __slots__ = (
+        "allowed",
+        "answered",
+        "armed",
+        "best",
+        "box",
+        "bursts",
+        "called_endpoints",
+        "calls",
+        "candidates",
+        "cookies",
+        "current",
+        "disco",
+        "extra",
+        "gone_region",
+        "handshake_since",
+        "heard_region",
+        "home",
+        "index",
+        "initiated",
+        "initiated_kept",
+        "initiated_live",
+        "initiator",
+        "keepalive_again",
+        "key",
+        "last_handshake",
+        "last_ping",
+        "last_received",
+        "last_sent",
+        "map_endpoints",
+        "next",
+        "node",
+        "paths",
+        "pings",
+        "previous",
+        "probed",
+        "restarted",
+        "round",
+        "stamp",
+        "superseded",
+        "trusted_until",
+    )  # fmt: skip
 
     def __init__(self, index: int, key: bytes, crypto: "Any") -> None:
         self.index, self.key = index, key

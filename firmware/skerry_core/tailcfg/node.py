@@ -9,6 +9,8 @@ A node that others control must not be able to spoil the map for everyone: of it
 information over its bounds is dropped. Everything else comes from the server and is an error if it is wrong.
 """
 
+import json
+
 from skerry_core import ip
 from skerry_core.errors import PeerError
 from skerry_core.tailcfg import fields, times
@@ -106,7 +108,7 @@ def _modern(document: "dict[str, Any]") -> "dict[str, Any]":
 
 
 class Node:
-    """One node, checked. `document` is what it was read from, cut to what is kept: Node(node.document) is the same node.
+    """One node, checked. Node(node.document) is the same node.
 
     id, user, home_derp (0 = none), cap: int; stable_id, name: str; key, machine, disco_key: 32 raw bytes (zero = none);
     addresses, allowed_ips, primary_routes: [(address, bits)]; endpoints: [(address, port)]; tags: [str]; hostinfo, cap_map: dict;
@@ -124,7 +126,9 @@ class Node:
         self.user = fields.integer(document, "User", 0, -MAX_ID, fields.MAX_INTEGER)
         self.key, self.machine = _key(document, "Key", "nodekey"), _key(document, "Machine", "mkey")
         self.disco_key = _key(document, "DiscoKey", "discokey")
-        self.addresses, self.allowed_ips = _prefixes(document, "Addresses"), _prefixes(document, "AllowedIPs")
+        self.addresses = self.allowed_ips = _prefixes(document, "Addresses")
+        if document["AllowedIPs"] != document.get("Addresses"):  # mostly they are the same
+            self.allowed_ips = _prefixes(document, "AllowedIPs")
         self.primary_routes = _prefixes(document, "PrimaryRoutes")
         self.home_derp = fields.integer(document, "HomeDERP", 0, 0, MAX_REGION)
         self.cap = fields.integer(document, "Cap", 0, 0, MAX_REGION)
@@ -133,7 +137,13 @@ class Node:
         self.tags, self.cap_map = fields.texts(document, "Tags", 256), fields.mapping(document, "CapMap") or {}
         self.machine_authorized, self.expired = fields.flag(document, "MachineAuthorized"), fields.flag(document, "Expired")
         self.wireguard_only, self.jailed = fields.flag(document, "IsWireGuardOnly"), fields.flag(document, "IsJailed")
-        self.document = document
+        self._text = json.dumps({name: document[name] for name in _KEPT if name in document})  # a sixth of what the objects take
+
+    @property
+    def document(self) -> "dict[str, Any]":
+        """What it was read from, cut to what is kept; a copy."""
+        document: dict[str, Any] = json.loads(self._text)
+        return document
 
     @property
     def valid(self) -> bool:
@@ -146,7 +156,7 @@ class Node:
         return self.name.split(".")[0] or str(self.hostinfo.get("Hostname", ""))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Node) and self.document == other.document
+        return isinstance(other, Node) and self._text == other._text
 
     def __hash__(self) -> int:
         return self.id

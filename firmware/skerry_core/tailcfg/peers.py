@@ -33,6 +33,7 @@ def fold(peers: dict[int, Node], response: "dict[str, Any]", limit: int, wall_ms
     """The peers after a response; `peers` itself stays as it is. PeerError: malformed, or more than `limit` peers."""
     full = fields.objects(response, "Peers", limit)
     if full:
+        response["Peers"] = None  # read once: each document makes room for the node after it
         return _added({}, full, limit)
     changed = dict(peers)
     for removed in fields.array(response, "PeersRemoved", 10 * limit) or []:
@@ -50,8 +51,9 @@ def fold(peers: dict[int, Node], response: "dict[str, Any]", limit: int, wall_ms
 
 
 def _added(peers: dict[int, Node], documents: "list[dict[str, Any]]", limit: int) -> dict[int, Node]:
-    for document in documents:
-        node = Node(document)
+    documents.reverse()
+    while documents:
+        node = Node(documents.pop())
         if node.valid:
             peers[node.id] = node
     if len(peers) > limit:
@@ -67,7 +69,7 @@ def _boolean(name: str, value: object) -> bool:
 
 def _set(peers: dict[int, Node], node_id: int, values: "dict[str, Any]") -> None:
     if node_id in peers:
-        document = dict(peers[node_id].document)
+        document = peers[node_id].document
         document.update(values)
         node = Node(document)
         if node.valid:
