@@ -12,7 +12,7 @@ import sys
 from skerry_board import identity
 from skerry_core.errors import LocalError
 
-from . import clock, options
+from . import clock, handover, options
 from .log import Log
 from .membership import VERSION, Membership
 from .node import Node
@@ -59,9 +59,7 @@ def check_engine(saved: "Any") -> None:
 
 def serve(chosen: options.Options, file: "dict[str, Any]", state: StateDirectory, log: Log) -> int:
     """Run until a signal comes."""
-    from .localapi.routes import Api
-    from .localapi.server import LocalServer
-
+    given = handover.received(os.environ, os.getpid())
     stored, saved = state.load()
     for note in state.notes:
         log.trouble(note, clock.now())
@@ -70,10 +68,26 @@ def serve(chosen: options.Options, file: "dict[str, Any]", state: StateDirectory
     tun = chosen.tun or file.get("tun") or options.TUN
     port = chosen.port if chosen.port is not None else file.get("port")
     node = Node((str(tun), options.PORT if port is None else int(port), port is not None), state, membership, log)
-    api = Api(node, state.notes)
+    wake = catch_signals(node)
+    try:
+        node.open_path(saved, given)  # before anything that takes time: packets may be waiting
+        return run(node, chosen, stored, saved, log)
+    finally:
+        node.close()
+        node.selector.close()
+        for descriptor in wake:
+            os.close(descriptor)
+
+
+def run(node: Node, chosen: options.Options, stored: "Any", saved: "Any", log: Log) -> int:
+    """Run until a signal comes."""
+    from .localapi.routes import Api
+    from .localapi.server import LocalServer
+
+    prefs = node.membership.prefs
+    api = Api(node, node.state.notes)
     local = LocalServer(node.selector, chosen.socket, api.handle, clock.now)
     node.timers += [local, api.capture]
-    wake = catch_signals(node)
     try:
         if clock.wall() < clock.OLDEST:
             log.trouble("this host's clock was never set (it says 1970): the gateway's time is used until it is", clock.now())
@@ -85,16 +99,15 @@ def serve(chosen: options.Options, file: "dict[str, Any]", state: StateDirectory
         if "gateway" not in prefs.values:
             log.say("no gateway is known yet: skerry up --gateway URL")
         notify("READY=1")
+        node.keep()
         node.run()
         notify("STOPPING=1")
+        if node.hand_over():
+            log.debug("systemd keeps the interface, the sockets and the sessions")
         log.say("stopped")
         return 0
     finally:
         local.close()
-        node.close()
-        node.selector.close()
-        for descriptor in wake:
-            os.close(descriptor)
 
 
 def catch_signals(node: Node) -> "tuple[int, int]":

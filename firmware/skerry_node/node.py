@@ -12,7 +12,7 @@ import selectors
 
 from skerry_core.errors import LocalError
 
-from . import clock, uplinks
+from . import clock, handover, uplinks
 from .log import Log
 from .membership import Membership
 from .netlink import Monitor, Tables
@@ -51,6 +51,7 @@ class Node:
         self._uplinks: list[dict[str, Any]] = []
         self._stop, self._pumping, self._unrested = False, False, False
         self._save_at: int | None = None
+        self._handed_over = False
         self._hands: dict[str, Callable[..., None]] = {
             "apply": self._do_apply,
             "send": self._do_send,
@@ -65,21 +66,29 @@ class Node:
 
     # life
 
+    def open_path(self, saved: "dict[str, Any] | None", given: "handover.Given | None" = None) -> None:
+        """Take TUN and ports; packets of sessions that were handed over go on from here. LocalError: the host lacks something."""
+        self.path = self._kept(PacketPath(*self._where, given, handover.node_key(saved), clock.now()), PacketPath.close)
+        self._store = handover.Store(self.path.adopted)
+        for name in () if given is None else sorted(given.names - set(self.path.adopted)):
+            self._store.remove(name)  # the state serves once; what does not fit must not stay alive
+
     def open(self, saved: "dict[str, Any] | None") -> None:
-        """Take TUN, ports, streams and the kernel's reports, and start the engine. LocalError: the host lacks something."""
+        """Take streams and the kernel's reports besides, and start the engine. LocalError: the host lacks something."""
         try:
-            self.path = self._kept(PacketPath(*self._where), PacketPath.close)
+            if not self._ends:
+                self.open_path(saved)
             self.tables = self._kept(Tables(), Tables.close)
             self.monitor = self._kept(Monitor(), Monitor.close)
             self.streams = self._kept(Streams(self.selector, self.path.transport), Streams.shut)
             self.selector.register(self.monitor.fileno(), selectors.EVENT_READ, self._network_changed)
             self.selector.register(self.path.transport.fileno(), selectors.EVENT_READ, lambda _mask: None)  # pump() polls it
             self.membership.belongs_to(self)
-            self.engine = new_engine(self.membership.config(), saved)
+            self.engine = new_engine(self.membership.config(), saved, self.path.handed)
         except BaseException:
             self.close()
             raise
-        for problem in self.path.problems:
+        for problem in filter(None, [self.path.refused, *self.path.problems]):
             self.log.trouble(problem, clock.now())
         if not self.engine.logged_in:
             self.streams.prepare()  # who joins for the first time waits for us, no peer does
@@ -107,9 +116,36 @@ class Node:
         """Leave run() soon."""
         self._stop = True
 
+    def keep(self) -> None:
+        """Have device and sockets kept for the next skerryd, should this one crash."""
+        if handover.available() and not self.path.outlives_us():
+            self._store.keep(self.path.transport.descriptors())
+
+    def hand_over(self) -> bool:
+        """Stop, and leave what is alive to the next skerryd; whether that was taken. Only close() may follow."""
+        if not handover.available() or not self.engine.running or self.path.outlives_us():
+            return False
+        self.save()
+        self.path.transport.stop()
+        for _ in range(ROUNDS):  # what the threads have seen, the engine knows
+            items = self.path.transport.poll()
+            for item in items:
+                self.receive(item)
+            actions = self.engine.actions()
+            for action in actions:
+                if action[0] in ("apply", "send", "save"):
+                    self._hands[action[0]](*action[1:])
+            if not items and not actions:
+                break
+        try:
+            self._handed_over = self.path.hand_over(self._store, self.engine.node_public, self.engine.handover(), clock.now())
+        except LocalError as error:
+            self.log.trouble(f"nothing is handed over: {error}", clock.now())
+        return self._handed_over
+
     def close(self) -> None:
         """Save, and take everything off the host again."""
-        if self.engine is not None:
+        if self.engine is not None and not self._handed_over:
             self.save()
         while self._ends:
             self._ends.pop()()
@@ -273,9 +309,9 @@ class Node:
         return [*self.problems, *self.path.problems, *self.path.interface.problems]
 
 
-def new_engine(config: "dict[str, Any]", saved: "dict[str, Any] | None") -> "Any":
+def new_engine(config: "dict[str, Any]", saved: "dict[str, Any] | None", handed: "dict[str, Any] | None" = None) -> "Any":
     """The engine, with this host's crypto, randomness and clock."""
     from skerry_core.engine import Engine
     from skerry_shim import crypto
 
-    return Engine(config, crypto, os.urandom, clock.now(), saved)
+    return Engine(config, crypto, os.urandom, clock.now(), saved, handed)
