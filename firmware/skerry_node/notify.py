@@ -3,6 +3,7 @@
 import os
 import select
 import socket
+import struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ def notify(state: str, descriptors: "Sequence[int]" = ()) -> bool:
     address = "\0" + path[1:] if path[0] == "@" else path
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
-            socket.send_fds(sock, [state.encode()], descriptors, 0, address) if descriptors else sock.sendto(state.encode(), address)
+            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack(f"{len(descriptors)}i", *descriptors))] if descriptors else []
+            sock.sendmsg([state.encode()], rights, 0, address)
     except OSError:
         return False  # a service that is not of Type=notify
     return True

@@ -108,7 +108,8 @@ class Supervisor:
         """Everything sent to us until now has been read."""
         reading, writing = os.pipe()
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as own:
-            socket.send_fds(own, [b"BARRIER=1"], [writing], 0, str(self.path))
+            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [writing]))]
+            own.sendmsg([b"BARRIER=1"], rights, 0, str(self.path))
         os.close(writing)
         os.read(reading, 1)
         os.close(reading)
