@@ -1,4 +1,4 @@
-"""skerryd restarted under a supervisor with systemd's descriptor store, the official client at the other end: nothing of what flows drops."""
+"""skerryd restarted under a supervisor with systemd's descriptor store, the official client at the other end: what flows goes on."""
 
 import json
 import time
@@ -61,7 +61,7 @@ def test_replies_that_no_rule_allows_go_on_over_a_restart(ends: tuple[Supervised
     policy = gateway.state / "only-theirs.json"
     policy.write_text(json.dumps({"acls": [{"action": "accept", "src": ["*"], "dst": [f"{address}:9000"]}]}))
     gateway.cli("policy", "set", str(policy))
-    until("the policy is in force", lambda: ours.host.lab and not reaches(theirs, ours.address), 20)
+    until("the policy is in force", lambda: not reaches(theirs, ours.address), 20)
     script = [str(BIN / "python"), str(ROOT / "tests/netlab/flow.py")]
     theirs.host.start(*script, "tell", address, "9000", log="tell")
     hears = ours.host.start(*script, "hear", address, "9000", "6", log="hear")
@@ -77,17 +77,18 @@ def test_replies_that_no_rule_allows_go_on_over_a_restart(ends: tuple[Supervised
     assert gap(found) < GAP and lost < 20
 
 
-def test_traffic_is_back_after_a_kill(ends: tuple[Supervised, Tailscaled]) -> None:
+@pytest.mark.parametrize("sender", ["ours", "theirs"])
+def test_traffic_is_back_after_a_kill(ends: tuple[Supervised, Tailscaled], sender: str) -> None:
     ours, theirs = ends
-    for one, other in ((ours, theirs), (theirs, ours)):
-        with Flow(one, other, seconds=8) as flow:
-            until("bytes arrive", lambda: flow.received() > 1 << 20, 20)  # noqa: B023
-            ours.supervisor.crash()
-            then = flow.received()
-            until("bytes arrive after the kill", lambda: flow.received() > then + (1 << 20), 20)  # noqa: B023
-            series = flow.end()
-        print(f"{one.name} sends: {gap(series) * 1000:.0f} ms without a byte")
-        assert not flow.error and gap(series) < 2
+    one, other = (ours, theirs) if sender == "ours" else (theirs, ours)
+    with Flow(one, other, seconds=6) as flow:
+        until("bytes arrive", lambda: flow.received() > 1 << 20, 20)
+        ours.supervisor.crash()
+        then = flow.received()
+        until("bytes arrive after the kill", lambda: flow.received() > then + (1 << 20), 20)
+        series = flow.end()
+    print(f"{sender} sends: {gap(series) * 1000:.0f} ms without a byte after a kill")
+    assert not flow.error and gap(series) < 2
 
 
 def reaches(node: Tailscaled, address: str) -> bool:

@@ -9,6 +9,7 @@ As a program inside a host of the lab:
 Times are the machine's monotonic clock, one for all namespaces. A receiver's last line is "end", or "error" and the reason.
 """
 
+import itertools
 import socket
 import subprocess
 import sys
@@ -122,7 +123,7 @@ class Flow:
 def gap(series: "list[tuple[float, int]]") -> float:
     """The longest time without a byte, in seconds, from the first to the last."""
     times = [at for at, _ in series]
-    return max((b - a for a, b in zip(times, times[1:], strict=False)), default=0.0)
+    return max((b - a for a, b in itertools.pairwise(times)), default=0.0)
 
 
 def main(verb: str, address: str, port: str, *numbers: str) -> None:
