@@ -34,9 +34,12 @@ RETRY_SAVE = 60_000
 class Node:
     """`watchers` get every event of the engine, in order; `timers` are others' `next_timer()` and `handle_timer(now)`."""
 
-    def __init__(self, where: "tuple[str, int, bool]", state: StateDirectory, membership: Membership, log: Log) -> None:
-        """`where`: name of the TUN, UDP port, and whether it must be that port."""
-        self._where = where
+    def __init__(self, path: PacketPath, state: StateDirectory, membership: Membership, log: Log) -> None:
+        """`path` runs already, and is closed by whoever opened it, after us."""
+        self.path = path
+        self._store = handover.Store(path.adopted)
+        for name in path.unused:
+            self._store.remove(name)  # a state serves once; what does not fit must not stay alive
         self.state, self.membership, self.log = state, membership, log
         self.selector = selectors.DefaultSelector()
         self.engine: Any = None
@@ -66,18 +69,9 @@ class Node:
 
     # life
 
-    def open_path(self, saved: "dict[str, Any] | None", given: "handover.Given | None" = None) -> None:
-        """Take TUN and ports; packets of sessions that were handed over go on from here. LocalError: the host lacks something."""
-        self.path = self._kept(PacketPath(*self._where, given, handover.node_key(saved), clock.now()), PacketPath.close)
-        self._store = handover.Store(self.path.adopted)
-        for name in () if given is None else sorted(given.names - set(self.path.adopted)):
-            self._store.remove(name)  # the state serves once; what does not fit must not stay alive
-
     def open(self, saved: "dict[str, Any] | None") -> None:
-        """Take streams and the kernel's reports besides, and start the engine. LocalError: the host lacks something."""
+        """Take streams and the kernel's reports, and start the engine. LocalError: the host lacks something."""
         try:
-            if not self._ends:
-                self.open_path(saved)
             self.tables = self._kept(Tables(), Tables.close)
             self.monitor = self._kept(Monitor(), Monitor.close)
             self.streams = self._kept(Streams(self.selector, self.path.transport), Streams.shut)
@@ -144,7 +138,7 @@ class Node:
         return self._handed_over
 
     def close(self) -> None:
-        """Save, and take everything off the host again."""
+        """Save, unless that was done for the next process, and let go of everything but the packet path."""
         if self.engine is not None and not self._handed_over:
             self.save()
         while self._ends:

@@ -26,6 +26,7 @@ class PacketPath:
     """`transport`, `interface`, `name` of the TUN, `ports` (IPv4, IPv6; 0 = not available), `problems` (sentences).
 
     `handed` is what the engine before us gave, or None; `refused` says why something handed over is not used, or "".
+    `adopted` are descriptors by name that systemd has already, `unused` the names of those that are no more.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class PacketPath:
         self.handed: dict[str, Any] | None = None
         self.refused = ""
         self._left = False
-        self.adopted: dict[str, int] = {}  # what of our descriptors is in systemd's keeping already
+        self.adopted: dict[str, int] = {}
         self.transport = Transport(crypto, os.urandom)
         try:
             state = self._handed_state(node, now)
@@ -54,6 +55,7 @@ class PacketPath:
             raise
         finally:
             self._given.close()
+        self.unused = sorted(self._given.names - set(self.adopted))
 
     def close(self) -> None:
         """Leave nothing behind, unless it was handed over."""

@@ -3,12 +3,13 @@ under the same supervisor.
 
 python -m tests.netlab python -m tests.bench.restart_gap [--seconds N] [--megabits N] [--json FILE] [--plot FILE] [--only skerryd]
 
-JSON: {"skerryd" | "tailscaled": {"series": [[seconds from the restart, bytes so far], ...], "gap_ms", "ready_ms", "error"}}. The far end is a
-tailscaled in both runs; the restarted node receives. `gap_ms` is the longest time without a byte after the restart began, null when the flow
-never came back; `error` says so when the connection broke.
+JSON: {"skerryd" | "tailscaled": {"series": [[seconds from the restart, bytes so far], ...], "gap_ms", "ready_ms", "error"}}. The far
+end is a tailscaled in both runs; the restarted node receives. `gap_ms` is the longest time without a byte after the restart began, null
+when the flow never came back; `error` says so when the connection broke.
 """
 
 import argparse
+import itertools
 import json
 import sys
 import time
@@ -80,7 +81,7 @@ def rates(series: list[list[float]], step: float = RATE_STEP) -> tuple[list[floa
         return [], []
     first = series[0][0]
     bins = [0.0] * (int((series[-1][0] - first) / step) + 1)
-    for (_, before), (at, count) in zip(series, series[1:], strict=False):
+    for (_, before), (at, count) in itertools.pairwise(series):
         bins[int((at - first) / step)] += count - before
     return [first + number * step for number in range(len(bins))], [count * 8 / step / 1e6 for count in bins]
 
@@ -94,7 +95,8 @@ def plot(document: dict[str, Any], target: Path) -> None:
 
     figure, axes = pyplot.subplots(figsize=(8, 3.5))
     for kind, one in document.items():
-        axes.plot(*rates(one["series"]), label=f"{kind}: {'no byte again' if one['gap_ms'] is None else str(one['gap_ms']) + ' ms without a byte'}")
+        without = "it never came back" if one["gap_ms"] is None else f"{one['gap_ms']:.0f} ms without a byte"
+        axes.plot(*rates(one["series"]), label=f"{kind}: {without}")
     axes.axvline(0, color="grey", linestyle=":")
     axes.set(xlabel="seconds from the restart", ylabel="Mbit/s", title="A TCP flow while the receiver's daemon is restarted")
     axes.legend()
