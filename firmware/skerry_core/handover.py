@@ -3,7 +3,8 @@
 It is what save() leaves out because it is old at the next boot: sessions with their ages, so that rekeys and ends stay where they were, the
 direct path in use, and the last TAI64N stamp. JSON-able; keys, addresses and stamps in hex; times on the monotonic clock, which both share.
 
-    version 1 | node (our public key) | stamp (last TAI64N of ours) | uplinks [{uplink, addresses [[family, address]], port4, port6}]
+    version 1 | hint (true: written before a crash, without sessions)
+    node (our public key) | stamp (last TAI64N of ours) | uplinks [{uplink, addresses [[family, address]], port4, port6}]
     peers {public key: index (number in the transport) | stamp (last TAI64N of theirs) | handshake (one is under way)
            previous, current, next: null or [local index, created, whether we initiated]
            last_handshake, last_sent, last_received, answered: null or a time | keepalive_again
@@ -55,6 +56,7 @@ class Handover:
             raise LocalError(f"handed-over state: need an object of version {VERSION}")
         self.node = octets(document.get("node"), (32,), "node")
         self.stamp = octets(document.get("stamp"), (12,), "stamp")
+        self.hint = bool(document.get("hint"))
         self.uplinks = [_uplink(each) for each in _list(document.get("uplinks"), "uplinks")]
         peers = document.get("peers")
         if not isinstance(peers, dict):

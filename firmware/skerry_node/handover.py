@@ -1,6 +1,7 @@
 """From one skerryd to the next through systemd's file-descriptor store: the TUN device, the UDP sockets, and what is alive in this process.
 
     running   tun, udp4-0, udp6-0 are in the store: they outlive a crash, too, and with them the interface's addresses and routes
+              hint is a memfd beside them that says whom we talk to: after a crash they are offered a new session at once
     stop      "state" joins them: sessions, flows and the engine's handover(), in a memfd. Addresses and routes stay on the interface
     start     all of them come back as LISTEN_FDS, named by LISTEN_FDNAMES; the packet path runs before anything slow is begun
 
@@ -38,7 +39,7 @@ MOST = 64
 LIMIT = 256 << 20
 OLDEST = 180_000  # ms; every session is over by then
 WAIT = 2_000  # ms for systemd to read what it is to keep
-STATE = "state"
+STATE, HINT = "state", "hint"
 
 
 class Given:
@@ -87,15 +88,18 @@ def boot_id() -> bytes:
         return b""
 
 
-def write(node: bytes, engine: "dict[str, Any]", transport: "bytes | bytearray", now: int) -> int:
-    """A memfd with the state; LocalError when there is no boot id, no memory."""
+def write(node: bytes, engine: "dict[str, Any]", transport: "bytes | bytearray", now: int, fd: int = -1) -> int:
+    """A memfd with the state, a new one or `fd` written anew; LocalError when there is no boot id, no memory."""
     boot, document = boot_id(), json.dumps(engine, separators=(",", ":")).encode()
     if len(boot) != 16 or len(document) + len(transport) > LIMIT:
         raise LocalError(f"state of {len(document) + len(transport)} bytes, boot id of {len(boot)}: need at most {LIMIT}, and 16")
     fields = (MAGIC, VERSION, len(document), len(transport), now, boot, node)
     digest = crypto.blake2s(b"".join((HEAD.pack(*fields, bytes(32)), document, transport)))
     try:
-        fd = os.memfd_create("skerry-state", os.MFD_CLOEXEC)
+        if fd < 0:
+            fd = os.memfd_create("skerry-state", os.MFD_CLOEXEC)
+        os.lseek(fd, 0, os.SEEK_SET)
+        os.ftruncate(fd, 0)
         for part in (HEAD.pack(*fields, digest), document, transport):
             view = memoryview(part)
             while view:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 ROUNDS = 1000  # of the pump in one wake-up; more would starve the local API
 RETRY_SAVE = 60_000
+HINT_EVERY = 10_000
 
 
 class Node:
@@ -55,6 +56,8 @@ class Node:
         self._stop, self._pumping, self._unrested = False, False, False
         self._save_at: int | None = None
         self._handed_over = False
+        self._hint = -1  # a memfd
+        self._hint_at: int | None = None  # when it is written again, if anything happens then
         self._hands: dict[str, Callable[..., None]] = {
             "apply": self._do_apply,
             "send": self._do_send,
@@ -113,7 +116,17 @@ class Node:
     def keep(self) -> None:
         """Have device and sockets kept for the next skerryd, should this one crash."""
         if handover.available() and not self.path.outlives_us():
-            self._store.keep(self.path.transport.descriptors())
+            self._write_hint()
+            kept = self.path.transport.descriptors()
+            self._store.keep({**kept, handover.HINT: self._hint} if self._hint >= 0 else kept)
+
+    def _write_hint(self) -> None:
+        """Say anew whom we talk to; the store has the same memfd."""
+        try:
+            self._hint = handover.write(self.engine.node_public, self.engine.hint(), b"", clock.now(), self._hint)
+        except LocalError as error:
+            self.log.debug(f"no hint for the next skerryd: {error}")
+        self._hint_at = clock.now() + HINT_EVERY
 
     def hand_over(self) -> bool:
         """Stop, and leave what is alive to the next skerryd; whether that was taken. Only close() may follow."""
@@ -175,6 +188,8 @@ class Node:
             self.engine.handle_timer(now)
         if self._save_at is not None and now >= self._save_at:
             self.save()
+        if self._hint_at is not None and now >= self._hint_at:
+            self._write_hint()
         self.pump()
 
     def _next_timer(self) -> "int | None":
@@ -235,6 +250,8 @@ class Node:
             return
         if kind == "error":
             self.log.trouble(event[1], clock.now())
+        if kind == "path" and self._hint_at is not None:
+            self._hint_at = clock.now()
         self.membership.heard(event)
         for watcher in list(self.watchers):
             watcher(event)

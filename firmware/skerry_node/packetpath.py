@@ -82,12 +82,14 @@ class PacketPath:
     def _handed_state(self, node: bytes, now: int) -> "bytearray | None":
         """The transport's part; the engine's is in `handed`."""
         state = None
-        for fd in self._given.take(handover.STATE):
-            try:
-                self.handed, state = handover.read(fd, node, now)
-            except LocalError as error:
-                self.refused = f"the state of the skerryd before this one is not used: {error}"
-            os.close(fd)
+        for name in (handover.HINT, handover.STATE):  # the latter, if there is one, is better
+            for fd in self._given.take(name):
+                try:
+                    self.handed, rest = handover.read(fd, node, now)
+                    state = rest if name == handover.STATE else state
+                except LocalError as error:
+                    self.refused = f"the {name} of the skerryd before this one is not used: {error}"
+                os.close(fd)
         return state
 
     def _resume(self, state: "bytearray | None") -> None:

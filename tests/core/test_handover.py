@@ -8,6 +8,7 @@ from skerry_core.engine import Engine
 from skerry_core.engine.sessions import REKEY_AFTER
 from skerry_core.errors import LocalError
 from skerry_core.handover import Handover
+from skerry_core.transport import Transport
 from skerry_shim import crypto
 from tests.core.engine_world import Device, World
 from tests.core.test_engine_sessions import handshakes, pair
@@ -152,9 +153,48 @@ def test_a_peer_that_is_none_spoils_the_document(damage):
         Handover(document)
 
 
+def crash(device: Device, hint: object) -> None:
+    """Sessions and engine are lost."""
+    device.stop(save=False)
+    world = device.world
+    device.transport = Transport(crypto, world.rng.randbytes, lambda: world.now)
+    device.engine = Engine(device.config, crypto, world.rng.randbytes, world.now, json.loads(json.dumps(device.saved)), hint)
+    device.receive(("clock", device.wall))
+    device.set_uplink(device.endpoint)
+    device.pump()
+
+
+def test_after_a_crash_who_was_talked_to_is_offered_a_session_at_once():
+    world = World()
+    a, b = talking(world)
+    world.run(1000)
+    hint = json.loads(json.dumps(a.engine.hint()))
+    assert all(peer[slot] is None for peer in hint["peers"].values() for slot in ("previous", "current", "next"))
+    world.run(500)
+    stamp = a.engine.stamp()
+    a.saved = json.loads(json.dumps(a.engine.save()))
+    crash(a, hint)
+    assert world.run(3 * world.delay, until=lambda: a.peer(b).current is not None), "nobody had to send anything"
+    assert a.engine.clock.last > stamp, "the crashed one gave more stamps after the hint"
+    world.run(2 * world.delay)  # its keepalive confirms the session to the other
+    b.packet(a, b"again")
+    assert world.run(3 * world.delay, until=lambda: a.inbox)
+
+
+def test_a_hint_about_a_peer_that_left_does_nothing():
+    world = World()
+    a, b = talking(world)
+    hint = json.loads(json.dumps(a.engine.hint()))
+    hint["peers"] = {bytes(32).hex(): {**hint["peers"][b.engine.node_public.hex()], "index": 77}}
+    a.saved = json.loads(json.dumps(a.engine.save()))
+    crash(a, hint)
+    world.run(1000)
+    assert b.engine.node_public in a.engine.peers.by_key and a.errors() == []
+
+
 def test_no_secret_is_in_the_document():
     world = World()
     a, _ = talking(world)
-    text = json.dumps(a.engine.handover())
+    text = json.dumps([a.engine.handover(), a.engine.hint()])
     for secret in (a.engine.node_private, a.engine.disco_private, a.engine.machine_private):
         assert secret.hex() not in text

@@ -13,7 +13,7 @@ from skerry_core.engine.clock import Clock
 from skerry_core.engine.control import Control
 from skerry_core.engine.disco import Disco
 from skerry_core.engine.gateway import chosen
-from skerry_core.engine.handover import Resumption, give
+from skerry_core.engine.handover import Resumption, give, hint
 from skerry_core.engine.life import Life
 from skerry_core.engine.netcheck import Netcheck
 from skerry_core.engine.paths import Paths
@@ -173,6 +173,10 @@ class Engine:
     def handover(self) -> "dict[str, Any]":
         """For an engine in another process of this boot, beside the transport's state; JSON-able. The last that is asked of this one."""
         return give(self)
+
+    def hint(self) -> "dict[str, Any]":
+        """For `handed` of an engine that has to start after a crash of this one; may be asked any number of times."""
+        return hint(self)
 
     def __repr__(self) -> str:
         return f"<Engine {self.state} {self.node_public.hex()[:8]}>"

@@ -3,6 +3,8 @@
 The transport of the next process has the peers and sessions already and carries packets with them before this engine exists. So a peer of
 the map that was handed over keeps its number and its sessions, the changes that a start makes anyway (allowed IPs, paths, filter, edges)
 replace what is there, and peers that are no longer in the map are removed, all in the first transaction.
+
+After a crash there is only a hint: no session and no number counts, but who was talked to is offered a session at once where it was last.
 """
 
 from skerry_core import handover as document
@@ -31,6 +33,18 @@ def give(engine: "Engine") -> "dict[str, Any]":
         "uplinks": uplinks,
         "peers": {peer.key.hex(): _peer(engine, peer) for peer in engine.peers.all()},
     }
+
+
+def hint(engine: "Engine") -> "dict[str, Any]":
+    """For an engine that follows a crash, when the sessions are lost: whom we talk to, and where they are. Renewed now and then."""
+    found = give(engine)
+    found["hint"], found["peers"] = True, {}
+    for peer in engine.peers.all():
+        if engine.paths.active(peer) or peer.current is not None:
+            shown = _peer(engine, peer)
+            shown.update({"handshake": True, "timers": {}, "keepalive_again": False, "previous": None, "current": None, "next": None})
+            found["peers"][peer.key.hex()] = shown
+    return found
 
 
 def _peer(engine: "Engine", peer: "Peer") -> "dict[str, Any]":
@@ -84,7 +98,8 @@ class Resumption:
         if not self._ours:
             self._remove_waiting()
         else:
-            engine.clock.resume(given.stamp)
+            if not given.hint:  # the crashed one gave more stamps after it
+                engine.clock.resume(given.stamp)
             engine.netcheck.resume(given.uplinks)
             self._uplinks = given.uplinks
 
@@ -129,7 +144,8 @@ class Resumption:
 
     def _remove_waiting(self) -> None:
         for state in self._waiting.values():
-            self._engine.apply(("remove", state.index))
+            if self._given is not None and not self._given.hint:
+                self._engine.apply(("remove", state.index))
         self._waiting = {}
 
     def same_uplinks(self, uplinks: "list[dict[str, Any]]") -> bool:
