@@ -76,8 +76,11 @@ class PacketPath:
         return self._left
 
     def outlives_us(self) -> bool:
-        """Whether the device is one that somebody made beforehand (`ip tuntap add`), on which nothing may be left."""
-        return descriptors.inspect_tun(self.transport.descriptors()["tun"])[2]
+        """Whether the device is one that somebody made beforehand (`ip tuntap add`), on which nothing may be left; or it is gone."""
+        try:
+            return descriptors.inspect_tun(self.transport.descriptors()["tun"])[2]
+        except LocalError:
+            return True
 
     def _handed_state(self, node: bytes, now: int) -> "bytearray | None":
         """The transport's part; the engine's is in `handed`."""
