@@ -12,18 +12,18 @@ import sys
 from skerry_board import identity
 from skerry_core.errors import LocalError
 
-from . import clock, options
+from . import clock, handover, options
 from .log import Log
-from .membership import VERSION, Membership
-from .node import Node
 from .notify import notify
-from .prefs import Prefs
+from .packetpath import PacketPath
 from .state import StateDirectory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
+
+    from .node import Node
 
 
 def main(argv: "list[str] | None" = None) -> int:
@@ -32,7 +32,7 @@ def main(argv: "list[str] | None" = None) -> int:
     try:
         chosen = options.parse(sys.argv[1:] if argv is None else argv)
         if chosen.ask:
-            print(options.USAGE if chosen.ask == "help" else f"skerryd {VERSION}", end="" if chosen.ask == "help" else "\n")
+            print(options.USAGE if chosen.ask == "help" else f"skerryd {version()}", end="" if chosen.ask == "help" else "\n")
             return 0
         file = options.read_file(chosen)
     except LocalError as error:
@@ -50,6 +50,13 @@ def main(argv: "list[str] | None" = None) -> int:
         state.close()
 
 
+def version() -> str:
+    """Ours."""
+    from .membership import VERSION
+
+    return VERSION
+
+
 def check_engine(saved: "Any") -> None:
     """Whether the engine can use what it saved; LocalError if not."""
     from skerry_core.engine import state as engine_state
@@ -58,18 +65,34 @@ def check_engine(saved: "Any") -> None:
 
 
 def serve(chosen: options.Options, file: "dict[str, Any]", state: StateDirectory, log: Log) -> int:
-    """Run until a signal comes."""
+    """Run until a signal comes. The packet path comes first, before anything that takes time to load: packets may be waiting."""
+    given = handover.received(os.environ, os.getpid())
+    stored, saved = state.load()
+    tun = chosen.tun or file.get("tun") or options.TUN
+    port = chosen.port if chosen.port is not None else file.get("port")
+    number = options.PORT if port is None else int(port)
+    path = PacketPath(str(tun), number, port is not None, given, handover.node_key(saved), clock.now())
+    try:
+        return run(path, chosen, file, (stored, saved), state, log)
+    finally:
+        path.close()
+
+
+def run(
+    path: PacketPath, chosen: options.Options, file: "dict[str, Any]", loaded: "tuple[Any, Any]", state: StateDirectory, log: Log
+) -> int:
+    """The node around the packet path; `loaded`: stored preferences and engine."""
     from .localapi.routes import Api
     from .localapi.server import LocalServer
+    from .membership import Membership
+    from .node import Node
+    from .prefs import Prefs
 
-    stored, saved = state.load()
+    stored, saved = loaded
     for note in state.notes:
         log.trouble(note, clock.now())
     prefs = Prefs(stored, file)
-    membership = Membership(prefs, log)
-    tun = chosen.tun or file.get("tun") or options.TUN
-    port = chosen.port if chosen.port is not None else file.get("port")
-    node = Node((str(tun), options.PORT if port is None else int(port), port is not None), state, membership, log)
+    node = Node(path, state, Membership(prefs, log), log)
     api = Api(node, state.notes)
     local = LocalServer(node.selector, chosen.socket, api.handle, clock.now)
     node.timers += [local, api.capture]
@@ -85,8 +108,11 @@ def serve(chosen: options.Options, file: "dict[str, Any]", state: StateDirectory
         if "gateway" not in prefs.values:
             log.say("no gateway is known yet: skerry up --gateway URL")
         notify("READY=1")
+        node.keep()
         node.run()
         notify("STOPPING=1")
+        if node.hand_over():
+            log.debug("systemd keeps the interface, the sockets and the sessions")
         log.say("stopped")
         return 0
     finally:
@@ -97,7 +123,7 @@ def serve(chosen: options.Options, file: "dict[str, Any]", state: StateDirectory
             os.close(descriptor)
 
 
-def catch_signals(node: Node) -> "tuple[int, int]":
+def catch_signals(node: "Node") -> "tuple[int, int]":
     """SIGTERM and SIGINT end the loop; a pipe wakes it up even in the middle of select()."""
     reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)

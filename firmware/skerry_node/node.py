@@ -12,7 +12,7 @@ import selectors
 
 from skerry_core.errors import LocalError
 
-from . import clock, uplinks
+from . import clock, handover, uplinks
 from .log import Log
 from .membership import Membership
 from .netlink import Monitor, Tables
@@ -29,14 +29,18 @@ if TYPE_CHECKING:
 
 ROUNDS = 1000  # of the pump in one wake-up; more would starve the local API
 RETRY_SAVE = 60_000
+HINT_EVERY = 10_000
 
 
 class Node:
     """`watchers` get every event of the engine, in order; `timers` are others' `next_timer()` and `handle_timer(now)`."""
 
-    def __init__(self, where: "tuple[str, int, bool]", state: StateDirectory, membership: Membership, log: Log) -> None:
-        """`where`: name of the TUN, UDP port, and whether it must be that port."""
-        self._where = where
+    def __init__(self, path: PacketPath, state: StateDirectory, membership: Membership, log: Log) -> None:
+        """`path` runs already, and is closed by whoever opened it, after us."""
+        self.path = path
+        self._store = handover.Store(path.adopted)
+        for name in path.unused:
+            self._store.remove(name)  # a state serves once; what does not fit must not stay alive
         self.state, self.membership, self.log = state, membership, log
         self.selector = selectors.DefaultSelector()
         self.engine: Any = None
@@ -51,6 +55,9 @@ class Node:
         self._uplinks: list[dict[str, Any]] = []
         self._stop, self._pumping, self._unrested = False, False, False
         self._save_at: int | None = None
+        self._handed_over = False
+        self._hint = -1  # a memfd
+        self._hint_at: int | None = None  # when it is written again, if anything happens then
         self._hands: dict[str, Callable[..., None]] = {
             "apply": self._do_apply,
             "send": self._do_send,
@@ -66,20 +73,19 @@ class Node:
     # life
 
     def open(self, saved: "dict[str, Any] | None") -> None:
-        """Take TUN, ports, streams and the kernel's reports, and start the engine. LocalError: the host lacks something."""
+        """Take streams and the kernel's reports, and start the engine. LocalError: the host lacks something."""
         try:
-            self.path = self._kept(PacketPath(*self._where), PacketPath.close)
             self.tables = self._kept(Tables(), Tables.close)
             self.monitor = self._kept(Monitor(), Monitor.close)
             self.streams = self._kept(Streams(self.selector, self.path.transport), Streams.shut)
             self.selector.register(self.monitor.fileno(), selectors.EVENT_READ, self._network_changed)
             self.selector.register(self.path.transport.fileno(), selectors.EVENT_READ, lambda _mask: None)  # pump() polls it
             self.membership.belongs_to(self)
-            self.engine = new_engine(self.membership.config(), saved)
+            self.engine = new_engine(self.membership.config(), saved, self.path.handed)
         except BaseException:
             self.close()
             raise
-        for problem in self.path.problems:
+        for problem in filter(None, [self.path.refused, *self.path.problems]):
             self.log.trouble(problem, clock.now())
         if not self.engine.logged_in:
             self.streams.prepare()  # who joins for the first time waits for us, no peer does
@@ -107,9 +113,46 @@ class Node:
         """Leave run() soon."""
         self._stop = True
 
+    def keep(self) -> None:
+        """Have device and sockets kept for the next skerryd, should this one crash."""
+        if handover.available() and not self.path.outlives_us():
+            self._write_hint()
+            kept = self.path.transport.descriptors()
+            self._store.keep({**kept, handover.HINT: self._hint} if self._hint >= 0 else kept)
+
+    def _write_hint(self) -> None:
+        """Say anew whom we talk to; the store has the same memfd."""
+        try:
+            self._hint = handover.write(self.engine.node_public, self.engine.hint(), b"", clock.now(), self._hint)
+        except LocalError as error:
+            self.log.debug(f"no hint for the next skerryd: {error}")
+        self._hint_at = clock.now() + HINT_EVERY
+
+    def hand_over(self) -> bool:
+        """Stop, and leave what is alive to the next skerryd; whether that was taken. Only close() may follow."""
+        if not handover.available() or not self.engine.running or self.path.outlives_us():
+            return False
+        self.save()
+        self.path.transport.stop()
+        for _ in range(ROUNDS):  # what the threads have seen, the engine knows
+            items = self.path.transport.poll()
+            for item in items:
+                self.receive(item)
+            actions = self.engine.actions()
+            for action in actions:
+                if action[0] in ("apply", "send", "save"):
+                    self._hands[action[0]](*action[1:])
+            if not items and not actions:
+                break
+        try:
+            self._handed_over = self.path.hand_over(self._store, self.engine.node_public, self.engine.handover(), clock.now())
+        except LocalError as error:
+            self.log.trouble(f"nothing is handed over: {error}", clock.now())
+        return self._handed_over
+
     def close(self) -> None:
-        """Save, and take everything off the host again."""
-        if self.engine is not None:
+        """Save, unless that was done for the next process, and let go of everything but the packet path."""
+        if self.engine is not None and not self._handed_over:
             self.save()
         while self._ends:
             self._ends.pop()()
@@ -145,6 +188,8 @@ class Node:
             self.engine.handle_timer(now)
         if self._save_at is not None and now >= self._save_at:
             self.save()
+        if self._hint_at is not None and now >= self._hint_at:
+            self._write_hint()
         self.pump()
 
     def _next_timer(self) -> "int | None":
@@ -205,6 +250,8 @@ class Node:
             return
         if kind == "error":
             self.log.trouble(event[1], clock.now())
+        if kind == "path" and self._hint_at is not None:
+            self._hint_at = clock.now()
         self.membership.heard(event)
         for watcher in list(self.watchers):
             watcher(event)
@@ -273,9 +320,9 @@ class Node:
         return [*self.problems, *self.path.problems, *self.path.interface.problems]
 
 
-def new_engine(config: "dict[str, Any]", saved: "dict[str, Any] | None") -> "Any":
+def new_engine(config: "dict[str, Any]", saved: "dict[str, Any] | None", handed: "dict[str, Any] | None" = None) -> "Any":
     """The engine, with this host's crypto, randomness and clock."""
     from skerry_core.engine import Engine
     from skerry_shim import crypto
 
-    return Engine(config, crypto, os.urandom, clock.now(), saved)
+    return Engine(config, crypto, os.urandom, clock.now(), saved, handed)

@@ -9,6 +9,7 @@
  *   6 paths         peer u64, n x path 56          11 filter     rules of skerry_core.filter
  *                                                  12 relay      region u32, u8 up
  *                                                  13 purge      peer u64
+ * and three more, which only handover.c writes.
  * The checks are in draft.c; what they made for sessions and filters is taken here in the same order. */
 #include <openssl/crypto.h>
 #include <stdlib.h>
@@ -203,6 +204,9 @@ static const struct operation {
     [PURGE] = {"purge", 8, 8, 1, check_nothing, do_purge},
     [FILTER] = {"filter", 0, 0, 0, check_filter, do_filter},
     [RELAY] = {"relay", 5, 5, 0, check_nothing, do_relay},
+    [RESUME] = {"resume", RESUME_SIZE, RESUME_SIZE, 1, check_resume, do_resume},
+    [NOTED] = {"noted", NOTED_SIZE, NOTED_SIZE, 1, check_noted, do_noted},
+    [FLOWS] = {"flows", 0, 0, 0, check_flows, do_flows},
 };
 
 static int check(struct draft *d, struct change *c)
@@ -235,7 +239,7 @@ static void free_made(struct draft *d, uint8_t *data, size_t len)
     struct change c;
     uint8_t *at = data;
     for (size_t used = 0; used < d->made_count && next_change(&c, &at, data + len) > 0;)
-        if (c.operation == SESSION)
+        if (c.operation == SESSION || c.operation == RESUME)
             session_free(d->made[used++]);
         else if (c.operation == FILTER)
             filter_free(d->made[used++]);

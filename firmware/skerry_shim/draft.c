@@ -148,18 +148,35 @@ int check_paths(struct draft *d, struct change *c)
     return 1;
 }
 
+/* Keeps a session for the peer whose change this is; 0 when its index is taken. */
+static int draft_session(struct draft *d, const char *name, const uint8_t *body, struct session *make(const uint8_t *))
+{
+    uint32_t local = get32(body + 9);
+    if (index_owner(d, local))
+        return draft_fail(d, "change %s: index %u is in use", name, local);
+    keep_made(d, make(body));
+    d->sessions_drafted = 1;
+    map_put(&d->sessions, local, mark(get64(body)));
+    return 1;
+}
+
+static struct session *fresh_session(const uint8_t *body)
+{
+    return session_new(get32(body + 9), get32(body + 13), body + 17, body + 49);
+}
+
 int check_session(struct draft *d, struct change *c)
 {
-    uint32_t local = get32(c->body + 9);
     if (c->body[8] > 1)
         return draft_fail(d, "change session: slot %d, need 0 or 1", c->body[8]);
-    if (index_owner(d, local))
-        return draft_fail(d, "change session: index %u is in use", local);
-    struct session *s = session_new(local, get32(c->body + 13), c->body + 17, c->body + 49);
-    keep_made(d, s);
-    d->sessions_drafted = 1;
-    map_put(&d->sessions, local, mark(get64(c->body)));
-    return 1;
+    return draft_session(d, "session", c->body, fresh_session);
+}
+
+int check_resume(struct draft *d, struct change *c)
+{
+    if (c->body[8] >= RESUME_SLOTS || c->body[89] > 1)
+        return draft_fail(d, "change resume: slot %d, any %d: need 0..2 and 0..1", c->body[8], c->body[89]);
+    return draft_session(d, "resume", c->body, resume_session);
 }
 
 int check_expire(struct draft *d, struct change *c)

@@ -5,7 +5,10 @@
 
 #include "transport.h"
 
-enum { IDENTITY = 1, ADDRESSES, LOCAL_ROUTES, PEER, REMOVE, PATHS, SESSION, EXPIRE, ARM, KEEPALIVE, FILTER, RELAY, PURGE, OPERATIONS };
+enum { IDENTITY = 1, ADDRESSES, LOCAL_ROUTES, PEER, REMOVE, PATHS, SESSION, EXPIRE, ARM, KEEPALIVE, FILTER, RELAY, PURGE,
+    RESUME, NOTED, FLOWS, OPERATIONS }; /* the last three: handover.c */
+enum { RESUME_PREVIOUS, RESUME_CURRENT, RESUME_NEXT, RESUME_SLOTS };
+enum { RESUME_SIZE = 98 + 8 * REPLAY_WORDS, NOTED_SIZE = 41 };
 
 struct change {
     int operation;
@@ -41,9 +44,15 @@ static inline uint64_t get64(const uint8_t *p)
 /* Each judges one change of a length that fits, over the draft: 1, or 0 and the sentence is in d->error. */
 typedef int check_fn(struct draft *d, struct change *c);
 check_fn check_identity, check_addresses, check_local_routes, check_peer, check_remove, check_paths, check_session, check_expire, check_arm,
-    check_nothing, check_filter;
+    check_nothing, check_filter, check_resume, check_noted, check_flows;
 
 int draft_has_peer(const struct draft *d, uint64_t id);
 int draft_fail(struct draft *d, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void draft_free(struct draft *d); /* not what was made */
+
+/* handover.c */
+struct session *resume_session(const uint8_t *body);
+void do_resume(struct draft *d, struct change *c);
+void do_noted(struct draft *d, struct change *c);
+void do_flows(struct draft *d, struct change *c);
 #endif

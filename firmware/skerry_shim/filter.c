@@ -16,7 +16,7 @@ struct rule {
     uint32_t n, m;
 };
 struct filter {
-    size_t count;
+    size_t count, len;
     struct rule *rules;
     uint8_t bytes[];
 };
@@ -56,6 +56,7 @@ struct filter *filter_new(const uint8_t *compiled, size_t len)
 {
     struct filter *f = alloc_or_abort(sizeof *f + len);
     f->rules = alloc_or_abort((len / 40 + 1) * sizeof *f->rules);
+    f->len = len;
     if (len)
         memcpy(f->bytes, compiled, len);
     for (const uint8_t *at = f->bytes; at < f->bytes + len; f->count++)
@@ -64,6 +65,12 @@ struct filter *filter_new(const uint8_t *compiled, size_t len)
             return NULL;
         }
     return f;
+}
+
+const uint8_t *filter_bytes(const struct filter *f, size_t *len)
+{
+    *len = f ? f->len : 0;
+    return f ? f->bytes : NULL;
 }
 
 void filter_free(struct filter *f)

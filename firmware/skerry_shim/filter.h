@@ -19,6 +19,7 @@ struct filter; /* immutable */
 
 struct filter *filter_new(const uint8_t *compiled, size_t len); /* NULL: not of the layout */
 void filter_free(struct filter *f);
+const uint8_t *filter_bytes(const struct filter *f, size_t *len); /* what it was made from; f may be NULL */
 /* MULTICAST or LINK_LOCAL whatever the rules say, in both directions, or ACCEPT. */
 enum verdict filter_unfit(const struct packet *p);
 /* local: who owns our destinations; f NULL allows nothing. */

@@ -101,3 +101,30 @@ int flows_reply(struct flows *f, const struct packet *p)
     pthread_mutex_unlock(&f->lock);
     return found;
 }
+
+size_t flows_list(struct flows *f, struct flow out[2 * FLOW_GENERATION])
+{
+    size_t count = 0;
+    pthread_mutex_lock(&f->lock);
+    for (int i = 1; i >= 0; i--) {
+        const struct flow *table = f->generation[f->newest ^ i];
+        for (int j = 0; j < FLOW_SLOTS; j++)
+            if (table[j].used)
+                out[count++] = table[j];
+    }
+    pthread_mutex_unlock(&f->lock);
+    return count;
+}
+
+int flow_valid(const struct flow *flow)
+{
+    return flow->used == 1 && flow->zero == 0 && (flow->family == 4 || flow->family == 6) &&
+           (flow->protocol == PROTO_UDP || flow->protocol == PROTO_SCTP);
+}
+
+void flows_add(struct flows *f, const struct flow *flow)
+{
+    pthread_mutex_lock(&f->lock);
+    remember(f, flow);
+    pthread_mutex_unlock(&f->lock);
+}

@@ -24,4 +24,9 @@ struct flows {
 void flows_init(struct flows *f);
 void flows_outbound(struct flows *f, const struct packet *p); /* remember a UDP or SCTP packet that leaves */
 int flows_reply(struct flows *f, const struct packet *p);     /* 1: answers a flow we remember */
+
+/* For another process (handover.c). */
+size_t flows_list(struct flows *f, struct flow out[2 * FLOW_GENERATION]); /* those remembered, the oldest generation first; how many */
+int flow_valid(const struct flow *flow);                                  /* whether bytes from elsewhere are one */
+void flows_add(struct flows *f, const struct flow *flow);
 #endif

@@ -43,6 +43,14 @@ int64_t shim_packets(shim_transport *t, uint8_t *out, size_t cap);
 void shim_attach_tun(shim_transport *t, int fd, int mtu); /* takes the descriptor over */
 unsigned shim_features(shim_transport *t); /* in use; bits as in transport.h */
 void shim_set_features(shim_transport *t, unsigned wanted);
+/* handover.c: the state for another process. 0 < result <= cap: written, and the sessions are gone from here; > cap: nothing was done, it
+ * needs that much; -EBUSY: the threads run. It is taken in by shim_apply. */
+int64_t shim_export(shim_transport *t, uint8_t *out, size_t cap);
+int shim_tun_fd(shim_transport *t);                                /* -1: none */
+int shim_socket_fd(shim_transport *t, int uplink, int family);     /* -1: none */
+int shim_tun_inspect(int fd, char *name, int *persistent); /* the MTU, or -errno; name has room for 16 bytes */
+int shim_socket_inspect(int fd, int *family);              /* the port, or -errno: no bound UDP socket */
+int shim_adopt_socket(shim_transport *t, int uplink, int fd); /* one that was inspected, taken over; the port, or -errno */
 int shim_bind(shim_transport *t, int uplink, int family, uint16_t port); /* the port, or -errno */
 int shim_start(shim_transport *t, int threads); /* in all; 0: by the processors. 0, or -errno */
 void shim_stop(shim_transport *t);

@@ -108,6 +108,21 @@ int shim_bind(transport *t, int uplink, int family, uint16_t port)
     return result;
 }
 
+int shim_adopt_socket(transport *t, int uplink, int fd)
+{
+    int family, port = shim_socket_inspect(fd, &family), result;
+    if (port < 0)
+        return port;
+    pthread_rwlock_wrlock(&t->table);
+    int slot = socket_find(t, uplink, family);
+    if (slot < 0 && t->socket_count == MAX_SOCKETS)
+        result = -EMFILE;
+    else
+        result = place(t, slot < 0 ? t->socket_count : slot, (struct udp_socket){fd, (uint8_t)uplink, (uint8_t)family, (uint16_t)port});
+    pthread_rwlock_unlock(&t->table);
+    return result < 0 ? result : port;
+}
+
 static void set_bit(atomic_uint *bits, int slot, int on)
 {
     if (on)

@@ -13,6 +13,7 @@ import os
 from skerry_core.errors import LocalError
 
 from . import changes as _changes
+from . import handover as _handover
 from . import tun as _tun
 from ._shim import ffi as _ffi
 from ._shim import lib as _lib
@@ -227,6 +228,36 @@ class Transport:
         if result < 0:
             raise LocalError(f"UDP port {port} (IPv{family}, uplink {uplink}): {os.strerror(-result)}; choose another port, or 0 for any")
         return result
+
+    # -- from and to another process
+
+    def export_state(self) -> bytearray:
+        """Addresses, filter, flows and peers with their sessions, counters and replay windows, for import_state() of another process; the
+        sessions are gone from here. After stop(), else LocalError. It holds keys."""
+        return _handover.export(self._live())
+
+    def import_state(self, data: bytearray) -> None:
+        """What export_state() gave, into a transport that has no peers yet; wholly or not at all (LocalError). `data` is wiped."""
+        _handover.restore(self._live(), data)
+
+    def descriptors(self) -> dict[str, int]:
+        """name -> descriptor of the device ("tun") and of the sockets ("udp4-0": family, uplink). They stay the transport's."""
+        return _handover.descriptors(self._live())
+
+    def adopt_tun(self, fd: int) -> str:
+        """Use a device that another process opened; the name. LocalError: it is none, and `fd` is still the caller's."""
+        name, mtu, _ = _handover.inspect_tun(fd)
+        _lib.shim_attach_tun(self._live(), fd, mtu)
+        return name
+
+    def adopt_socket(self, uplink: int, fd: int) -> int:
+        """Use a bound UDP socket of another process for the uplink; the port. LocalError: it is none, and `fd` is still the caller's."""
+        if not 0 <= uplink <= 255:
+            raise LocalError(f"adopt: uplink {uplink!r}, need 0..255")
+        port = int(_lib.shim_adopt_socket(self._live(), uplink, fd))
+        if port < 0:
+            raise LocalError(f"descriptor {fd} is no bound UDP socket that can be used: {os.strerror(-port)}")
+        return port
 
     def start(self, threads: int = 0) -> None:
         """Start the threads, which keep this object alive until stop() or close(); LocalError when the system refuses. `threads`: 1 for

@@ -49,14 +49,15 @@ class Board:
         return EPOCH_MS + self.world.now + self.clock_offset
 
     # -- life ---------------------------------------------------------------------------------------------------------------------
-    def start(self) -> None:
-        """Power on, with what the card holds."""
+    def start(self, handed: "dict[str, Any] | None" = None) -> None:
+        """Power on, with what the card holds; or, `handed` what the process before gave, go on with the packet path that it left."""
         self.life += 1
         random = self.world.source(self.host.name)
         saved = json.loads(json.dumps(self.saved)) if self.saved else None
-        self._data_crypto = Watched(self.checks, self.host.name, True)
-        self.transport = Transport(self._data_crypto, random, lambda: self.world.now)
-        self.engine = Engine(self.config, Watched(self.checks, self.host.name, False), random, self.world.now, saved)
+        if handed is None:
+            self._data_crypto = Watched(self.checks, self.host.name, True)
+            self.transport = Transport(self._data_crypto, random, lambda: self.world.now)
+        self.engine = Engine(self.config, Watched(self.checks, self.host.name, False), random, self.world.now, saved, handed)
         self.streams: dict[int, End] = {}
         self.regions: dict[int, int] = {}
         self.addresses = []
@@ -80,6 +81,16 @@ class Board:
         for stream in self.streams.values():
             stream.cut("crash")
         self.streams.clear()
+
+    def restart(self) -> None:
+        """A new process takes the place of this one (handover): streams end, sessions and the packet path stay."""
+        assert self.engine is not None
+        self.pump()
+        self._do_save()
+        handed = json.loads(json.dumps(self.engine.handover()))
+        self.transport.apply([("relay", region, False) for region in self.regions])
+        self.crash()
+        self.start(handed)
 
     def move(self, address: bytes, nat: Nat | None) -> None:
         """Another network: streams of the old address are dead, and nobody at the other end knows."""

@@ -24,7 +24,7 @@ FLOOD_EVERY_MS = 8  # 125 forged initiations a second: above the limit from whic
 # what must have happened for a run to have met every kind
 HITS = (
     "loss", "duplicate", "reorder", "flip", "partition", "stall", "one-way", "udp-blocked", "lag", "nat-reboot", "move", "crash",
-    "suspend", "clock-jump", "gateway-restart", "relay-restart", "flood", "reset", "clone", "policy-edit",
+    "suspend", "clock-jump", "gateway-restart", "relay-restart", "flood", "reset", "clone", "policy-edit", "restart",
 )  # fmt: skip
 
 
@@ -42,6 +42,7 @@ class Faults:
             "clock jump": self._clock_jump, "gateway restart": self._gateway_restart, "flood": self._flood_a_while,
             "relay restart": self._relay_restart, "one way": self._one_way, "udp blocked": self._udp_blocked, "move": self._move,
             "suspend": self._suspend, "lag": self._lag, "reset": self._reset, "clone": self._clone, "policy edit": self._policy_edit,
+            "restart": self._restart,
         }  # fmt: skip
 
     def chosen(self, seed: int, swarm: bool) -> list[str]:
@@ -132,6 +133,18 @@ class Faults:
             board.crash()
             self.world.hits["crash"] += 1
             self._later(SECOND, 5 * MINUTE, lambda: None if board.engine else board.start())
+
+    def _restart(self) -> None:
+        """skerryd is restarted and hands over. Who has a session needs no other: that of now is what the next process talks with."""
+        board = self._board()
+        if not board.awake or board.engine is None:
+            return
+        current = {peer.key: peer.current.local for peer in board.engine.peers.all() if peer.current is not None}
+        board.restart()
+        for peer in board.engine.peers.all():
+            if current.get(peer.key) != (None if peer.current is None else peer.current.local):
+                board.checks.fail(f"{board.host.name} does not go on with the session it had with {peer.name()}")
+        self.world.hits["restart"] += 1
 
     def _suspend(self) -> None:
         board = self._board()

@@ -64,6 +64,15 @@ class Clock:
         self._last = value
         return value, self._raise(value, wall)
 
+    @property
+    def last(self) -> bytes:
+        """The last stamp given, or the ceiling we began at."""
+        return self._last
+
+    def resume(self, last: bytes) -> None:
+        """Go on after the last stamp of the process before us, which gives no more, instead of at the ceiling."""
+        self._last = min(last, self.ceiling)
+
     def reserve(self, now: int) -> None:
         """Raise the ceiling for the stamps to come: the caller saves anyway, and the first handshake need not wait for the disk."""
         wall = self.wall(now)

@@ -13,6 +13,7 @@ from skerry_core.engine.clock import Clock
 from skerry_core.engine.control import Control
 from skerry_core.engine.disco import Disco
 from skerry_core.engine.gateway import chosen
+from skerry_core.engine.handover import Resumption, give, hint
 from skerry_core.engine.life import Life
 from skerry_core.engine.netcheck import Netcheck
 from skerry_core.engine.paths import Paths
@@ -42,10 +43,13 @@ GREET = 60_000  # after a start from a saved state
 class Engine:
     """A node. See ARCHITECTURE.md for the five verbs."""
 
-    def __init__(self, config: "dict[str, Any]", crypto: "Any", random: "Callable[[int], bytes]", now: int, saved: "Any" = None) -> None:
+    def __init__(
+        self, config: "dict[str, Any]", crypto: "Any", random: "Callable[[int], bytes]", now: int, saved: "Any" = None, handed: "Any" = None
+    ) -> None:
         """`config`: "gateway" (address, may carry #mkey:), "hostname", "os", "os_version", "version", "routes" [prefix text], "tags",
         "accept_routes", "ephemeral", "decompress" (zstd: function(data, limit) -> bytes), "wanted" (True: go up without a command),
-        "auth_key" (for that); all optional. `saved`: what save() gave. LocalError: one of them is unusable; nothing was begun.
+        "auth_key" (for that); all optional. `saved`: what save() gave. `handed`: what handover() of the process
+        before us gave, whose peers and sessions the transport has already. LocalError: one of them is unusable; nothing was begun.
         """
         self.config, self.crypto, self.random, self.now = dict(config), crypto, random, now
         loaded = state.load(saved, random)
@@ -77,6 +81,8 @@ class Engine:
         self.relays, self.netcheck = Relays(self), Netcheck(self, loaded.home)
         self.control = Control(self, gateway, key)
         self.life = Life(self)
+        self.resumption = Resumption(self, handed)
+        self.resumption.begin()
         self._inputs, self._timed = self._input_table(), self._timer_table()
         if saved is None:
             self.act(("save",))
@@ -86,6 +92,7 @@ class Engine:
             self.life.go_up()
         else:
             self.state_changed()
+        self.resumption.end()
 
     # ---- the five verbs
 
@@ -162,6 +169,14 @@ class Engine:
             "stamps": self.peers.saved_stamps(),
             "netmap": self.netmap.save() if self.netmap.self_node is not None else None,
         }
+
+    def handover(self) -> "dict[str, Any]":
+        """For an engine in another process of this boot, beside the transport's state; JSON-able. The last that is asked of this one."""
+        return give(self)
+
+    def hint(self) -> "dict[str, Any]":
+        """For `handed` of an engine that has to start after a crash of this one; may be asked any number of times."""
+        return hint(self)
 
     def __repr__(self) -> str:
         return f"<Engine {self.state} {self.node_public.hex()[:8]}>"
@@ -286,7 +301,10 @@ class Engine:
         self.clock.set_local(wall, self.now)
 
     def _uplinks(self, uplinks: "list[dict[str, Any]]") -> None:
-        lost = self.netcheck.set_uplinks([commands.uplink(each) for each in uplinks])
+        parsed = [commands.uplink(each) for each in uplinks]
+        if self.resumption.same_uplinks(parsed):
+            return
+        lost = self.netcheck.set_uplinks(parsed)
         self.paths.network_changed()
         if lost and self.running:
             self.control.again()

@@ -76,6 +76,11 @@ class Netcheck:
             self.full()
         return lost
 
+    def resume(self, uplinks: "list[dict[str, Any]]") -> None:
+        """The uplinks that the process before us knew last."""
+        self.uplinks = uplinks
+        self._refresh()
+
     def _keys(self) -> "list[tuple[int, int]]":
         return [(u["uplink"], family) for family, size in ((4, 4), (6, 16)) for u in self.uplinks if _has(u, size)]
 

@@ -33,7 +33,7 @@ class Peers:
         self.by_id: dict[int, Peer] = {}
         self.by_address: dict[bytes, Peer] = {}
         self.stamps = stamps  # greatest handshake stamps of peers, by node key
-        self._count = 0
+        self.count = 0  # the greatest number given
         self._routes: list[Prefix] = []  # every prefix some peer owns
         self.subnets: list[Prefix] = []  # those of them that are not single addresses
         self._filter: bytes | None = b"?"
@@ -86,14 +86,18 @@ class Peers:
         if peer is None:
             if node.key in self.by_key:  # one key under two ids: the first one counts
                 return False
-            self._count += 1
-            peer = Peer(self._count, node.key, self._engine.crypto)
+            index = self._engine.resumption.number(node.key)
+            if index is None:
+                index = self.count = self.count + 1
+            peer = Peer(index, node.key, self._engine.crypto)
             peer.stamp = self.stamps.get(node.key, b"")
-            self.by_key[node.key] = self.by_index[self._count] = self.by_id[number] = peer
+            self.by_key[node.key] = self.by_index[index] = self.by_id[number] = peer
         changed = new or peer.node is None or peer.node.allowed_ips != node.allowed_ips or peer.node.addresses != node.addresses
         peer.node = node
         self._set_disco(peer, node.disco_key)
         peer.home = node.home_derp
+        if new:
+            self._engine.resumption.peer(peer)
         self._engine.pending_endpoints.append(peer)
         return changed
 

@@ -51,6 +51,10 @@ class Sessions:
             (LIMIT, self._limit),
         )
 
+    def known(self, local: int, peer: "Peer") -> None:
+        """A session that the transport has already uses this index."""
+        self._indices[local] = peer
+
     # what comes in
 
     def edge(self, peer: "Peer", what: int) -> None:
