@@ -25,7 +25,8 @@ bench: setup-test peers ## side by side with the official client, ratios first
 soak: setup-test ## the simulator over many seeds (SEEDS=20)
 	@$(VENV)/python -m tests.sim --seeds $(or $(SEEDS),20)
 
-fuzz: setup-test ## long runs of the hostile-input tests
+fuzz: setup-test ## long runs of the hostile-input tests (FUZZ_SECONDS=600 for each target in C)
+	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) $(VENV)/pytest -s tests/shim/test_fuzz.py
 	@HYPOTHESIS_PROFILE=fuzz $(VENV)/pytest tests/core tests/shim tests/node tests/gateway -m hypothesis --timeout 7200
 
 install: ## on a server or a board, as root: commands and systemd units; "make uninstall" takes them away

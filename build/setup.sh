@@ -16,6 +16,10 @@ lacking=""
 for pair in $wanted; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || lacking="$lacking ${pair##*:}"
 done
+# the fuzzers' run time is a package of its own, named after clang's version, which only apt knows
+if [ "$purpose" = test ] && ! ls "$(clang -print-resource-dir 2>/dev/null)"/lib/linux/libclang_rt.fuzzer-*.a >/dev/null 2>&1; then
+  lacking="$lacking clang"
+fi
 echo '#include <openssl/evp.h>' | cc -E - >/dev/null 2>&1 || lacking="$lacking gcc libc6-dev libssl-dev"
 python=${PYTHON:-python3}
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || die "python3 is older than 3.11 or missing; install Python 3.11 or newer (Debian 12, Ubuntu 24.04), or name one: make PYTHON=/path/to/python3"
@@ -27,7 +31,9 @@ if [ -n "$lacking" ]; then
     die "these Debian packages are missing:$lacking; install them with: sudo apt-get install$lacking"
   fi
   say "installing Debian packages:$lacking"
-  $as apt-get update -qq && $as env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $lacking >/dev/null
+  $as apt-get update -qq
+  case "$lacking" in *\ clang*) lacking="$lacking libclang-rt-$(apt-cache depends clang | sed -n 's/.*Depends: clang-//p' | head -1)-dev" ;; esac
+  $as env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $lacking >/dev/null
 fi
 
 stamp=$(cat requirements.lock pyproject.toml hatch_build.py firmware/skerry_shim/*.c firmware/skerry_shim/*.h firmware/skerry_shim/shim_build.py | sha256sum | cut -c1-32)

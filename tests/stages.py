@@ -30,7 +30,7 @@ STAGES = {
         180,
     ),
     "core": ([[*PYTEST, "tests/core", "tests/vectors"]], 300),
-    "shim": ([[*NETLAB, *PYTEST, "tests/shim"]], 240),
+    "shim": ([[*NETLAB, *PYTEST, "tests/shim", "tests/bench"]], 420),
     "node": ([[*NETLAB, *PYTEST, "tests/node", "tests/board"]], 240),
     "gateway": ([[*PYTEST, "tests/gateway"]], 240),
     "sim": ([[*PYTEST, "tests/sim"]], 600),

@@ -67,28 +67,28 @@ def check_engine(saved: "Any") -> None:
 def serve(chosen: options.Options, file: "dict[str, Any]", state: StateDirectory, log: Log) -> int:
     """Run until a signal comes. The packet path comes first, before anything that takes time to load: packets may be waiting."""
     given = handover.received(os.environ, os.getpid())
-    stored, saved = state.load()
+    loaded = list(state.load())
     tun = chosen.tun or file.get("tun") or options.TUN
     port = chosen.port if chosen.port is not None else file.get("port")
     number = options.PORT if port is None else int(port)
-    path = PacketPath(str(tun), number, port is not None, given, handover.node_key(saved), clock.now())
+    path = PacketPath(str(tun), number, port is not None, given, handover.node_key(loaded[1]), clock.now())
     try:
-        return run(path, chosen, file, (stored, saved), state, log)
+        return run(path, chosen, file, loaded, state, log)
     finally:
         path.close()
 
 
 def run(
-    path: PacketPath, chosen: options.Options, file: "dict[str, Any]", loaded: "tuple[Any, Any]", state: StateDirectory, log: Log
+    path: PacketPath, chosen: options.Options, file: "dict[str, Any]", loaded: "list[Any]", state: StateDirectory, log: Log
 ) -> int:
-    """The node around the packet path; `loaded`: stored preferences and engine."""
+    """The node around the packet path; `loaded`: stored preferences and engine, which is taken out: its map may be megabytes."""
     from .localapi.routes import Api
     from .localapi.server import LocalServer
     from .membership import Membership
     from .node import Node
     from .prefs import Prefs
 
-    stored, saved = loaded
+    stored = loaded[0]
     for note in state.notes:
         log.trouble(note, clock.now())
     prefs = Prefs(stored, file)
@@ -101,7 +101,7 @@ def run(
         if clock.wall() < clock.OLDEST:
             log.trouble("this host's clock was never set (it says 1970): the gateway's time is used until it is", clock.now())
         node.watchers.append(api.heard)
-        node.open(saved)
+        node.open(loaded.pop())
         if prefs.save() != stored and not node.save():
             raise LocalError(node.problems[0])
         log.say(f"ready: {node.path.name}, UDP port {node.path.ports[0] or node.path.ports[1]}, local API {local.path}")

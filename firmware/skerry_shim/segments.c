@@ -25,12 +25,23 @@ static void put16(uint8_t *p, size_t v)
     p[1] = (uint8_t)v;
 }
 
+/* Where a checksum may be written: in the transport header, at its place, so that nothing that was judged before is changed. */
+static int may_complete(const struct vnet_header *v, const uint8_t *packet, size_t len)
+{
+    int four = packet[0] >> 4 == 4;
+    size_t ip = four ? 4u * (packet[0] & 15) : 40;
+    uint8_t protocol = packet[four ? 9 : 6];
+    if (v->csum_start < ip || (size_t)v->csum_start + v->csum_offset + 2 > len)
+        return 0;
+    return protocol == PROTO_TCP ? v->csum_offset == 16 : protocol == PROTO_UDP ? v->csum_offset == 6 : v->csum_offset >= 2;
+}
+
 static int complete(const struct vnet_header *v, uint8_t *packet, size_t len)
 {
     size_t field = (size_t)v->csum_start + v->csum_offset;
     if (!(v->flags & VNET_NEEDS_CSUM))
         return 1;
-    if (field + 2 > len)
+    if (len < 20 || !may_complete(v, packet, len))
         return 0;
     uint32_t sum = checksum_add(0, packet + v->csum_start, len - v->csum_start);
     if (v->csum_offset == 6)

@@ -1,6 +1,8 @@
 """Benchmarks side by side with the official client in one run: `make bench`. Ratios first, medians with their spread, the machine named."""
 
 import statistics
+from collections.abc import Callable
+from pathlib import Path
 
 OURS, THEIRS = "skerryd", "tailscaled"
 
@@ -27,6 +29,7 @@ class Measured:
         self._times, self._limit, self._above = times, limit, above
         self.values: dict[str, list[float]] = {OURS: [], THEIRS: []}
         self.invalid = ""
+        self.picture: Callable[[Path], None] | None = None  # draws into that file instead of the usual dots
 
     def median(self, kind: str) -> float | None:
         """Of one daemon; None without values."""

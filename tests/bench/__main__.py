@@ -30,6 +30,7 @@ MEASURES = {
     "udp": ("udp", "measure", "UDP without loss", 5),
     "relays": ("relays", "measure", "through DERP, ours and theirs", 5),
     "latency": ("latency", "measure", "round trips under load", 5),
+    "restart": ("restart_gap", "compare", "a TCP flow while the receiver's daemon is restarted", 3),
     "memory": ("memory", "measure", "resident memory and wake-ups", 0),
 }
 IDLE_S, IDLE_QUICK_S = 60, 10
