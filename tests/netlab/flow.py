@@ -4,7 +4,7 @@ As a program inside a host of the lab:
     flow.py receive ADDRESS PORT                        one TCP connection; prints "time bytes-so-far" every 2 ms that brings something
     flow.py send ADDRESS PORT SECONDS MEGABITS          sends that fast at most, in pieces of 1 ms
     flow.py tell ADDRESS PORT                           to whoever sends one datagram: a numbered one every 5 ms, for ever
-    flow.py hear ADDRESS PORT SECONDS                   sends datagrams until one comes, nothing more, and prints "time number" for each that comes
+    flow.py hear ADDRESS PORT SECONDS                   sends datagrams until one comes, then none; prints "time number" for each
 
 Times are the machine's monotonic clock, one for all namespaces. A receiver's last line is "end", or "error" and the reason.
 """
