@@ -70,8 +70,8 @@ def hear(address: str, port: int, seconds: float) -> None:
             try:
                 print(f"{time.monotonic():.4f} {int(sock.recv(100))}", flush=True)
                 heard = True
-            except TimeoutError:
-                if not heard:  # lost on its way; once there are replies nothing may open the way for them again
+            except (TimeoutError, ConnectionRefusedError):  # refused: nobody tells yet
+                if not heard:  # once there are replies nothing may open the way for them again
                     sock.send(b"begin")
 
 
