@@ -60,3 +60,21 @@ int shim_fileno(shim_transport *t);
 int shim_capture_start(shim_transport *t, int side, int64_t peer, size_t snaplen);
 void shim_capture_stop(shim_transport *t);
 int64_t shim_capture_take(shim_transport *t, uint8_t *out, size_t cap, uint64_t *lost); /* records; bytes, or -needed. lost: since the start */
+
+/* peerrelay.c: a UDP peer relay. Network ids are 1 to 2^24 - 1; keys are disco keys, 32 bytes; addresses packed paths, uplink = socket */
+typedef struct shim_peerrelay shim_peerrelay;
+shim_peerrelay *shim_peerrelay_new(void);
+void shim_peerrelay_free(shim_peerrelay *r);
+int shim_peerrelay_adopt(shim_peerrelay *r, int fd); /* a bound UDP socket, taken over: its number, or -errno and it stays the caller's */
+void shim_peerrelay_set_features(shim_peerrelay *r, unsigned wanted); /* bits: 1 UDP_SEGMENT, 2 UDP_GRO */
+int shim_peerrelay_open(shim_peerrelay *r, uint32_t vni, const uint8_t *one, const uint8_t *other); /* 0: there is that id already */
+int shim_peerrelay_bind(shim_peerrelay *r, uint32_t vni, const uint8_t *one, const uint8_t *other); /* 0: no such id, or socket */
+int shim_peerrelay_close(shim_peerrelay *r, uint32_t vni);                                          /* 0: no such id */
+int shim_peerrelay_stats(shim_peerrelay *r, uint32_t vni, uint64_t *out6); /* packets, bytes, last heard (ms), twice; 0: no such id */
+int shim_peerrelay_counters(shim_peerrelay *r, uint64_t *out, int room);
+const char *shim_peerrelay_counter_name(int i);
+int64_t shim_peerrelay_poll(shim_peerrelay *r, uint8_t *out, size_t cap); /* records; bytes, or -needed */
+void shim_peerrelay_send(shim_peerrelay *r, const uint8_t *path, const uint8_t *data, size_t len);
+int shim_peerrelay_start(shim_peerrelay *r); /* 0, or -errno */
+void shim_peerrelay_stop(shim_peerrelay *r);
+int shim_peerrelay_fileno(shim_peerrelay *r);

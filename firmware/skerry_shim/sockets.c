@@ -33,16 +33,21 @@ socklen_t socket_address(union any_address *a, int family, const uint8_t *addres
     return sizeof a->v6;
 }
 
-/* A bound socket, or -errno. */
-static int open_socket(int family, uint16_t *port)
+void socket_path(struct path *p, const union any_address *a, int uplink)
 {
-    static const uint8_t any[16];
-    union any_address a;
-    int on = 1, may_cut = IP_PMTUDISC_DONT, error;
-    socklen_t len = socket_address(&a, family, any, *port);
-    int fd = socket(family == 4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -errno;
+    memset(p, 0, sizeof *p);
+    p->uplink = (uint8_t)uplink;
+    p->family = a->plain.sa_family == AF_INET ? 4 : 6;
+    p->port = ntohs(p->family == 4 ? a->v4.sin_port : a->v6.sin6_port);
+    if (p->family == 4)
+        memcpy(p->address, &a->v4.sin_addr, 4);
+    else
+        memcpy(p->address, &a->v6.sin6_addr, 16);
+}
+
+void socket_prepare(int fd, int family)
+{
+    int on = 1, may_cut = IP_PMTUDISC_DONT;
     enlarge(fd, SO_RCVBUFFORCE, SO_RCVBUF);
     enlarge(fd, SO_SNDBUFFORCE, SO_SNDBUF);
     /* without it ECN ends here, which is no reason to do without the socket */
@@ -51,6 +56,19 @@ static int open_socket(int family, uint16_t *port)
      * ICMP comes through); IPv6 is cut by this host once a router has told it. So nothing the tunnel carries is too big for a socket. */
     if (family == 4)
         setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &may_cut, sizeof may_cut);
+}
+
+/* A bound socket, or -errno. */
+static int open_socket(int family, uint16_t *port)
+{
+    static const uint8_t any[16];
+    union any_address a;
+    int on = 1, error;
+    socklen_t len = socket_address(&a, family, any, *port);
+    int fd = socket(family == 4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    socket_prepare(fd, family);
     if ((family == 6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0) || bind(fd, &a.plain, len) < 0 ||
         getsockname(fd, &a.plain, &len) < 0) {
         error = errno;
@@ -138,4 +156,68 @@ void socket_offload(transport *t, int slot)
     set_bit(&t->gro_slots, slot, gro && accepted);
     accepted = setsockopt(fd, IPPROTO_UDP, SOCKET_SEGMENT, &none, sizeof none) == 0; /* each send names its size */
     set_bit(&t->segment_slots, slot, (t->wanted & FEATURE_SEGMENT) && accepted);
+}
+
+/* -- datagrams that kernels gather and cut */
+
+size_t socket_gathered(struct msghdr *m, size_t len, int *ecn)
+{
+    size_t size = len;
+    int value;
+    *ecn = 0;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+        if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS && c->cmsg_len >= CMSG_LEN(1)) {
+            *ecn = *CMSG_DATA(c) & 3;
+            continue;
+        }
+        if (c->cmsg_len < CMSG_LEN(sizeof value))
+            continue;
+        memcpy(&value, CMSG_DATA(c), sizeof value);
+        if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == SOCKET_GRO && value > 0 && (size_t)value < len)
+            size = (size_t)value;
+        else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS)
+            *ecn = value & 3;
+    }
+    return size;
+}
+
+static void put_control(struct msghdr *m, union control *control, int level, int type, const void *value, size_t len)
+{
+    struct cmsghdr *c = (struct cmsghdr *)(control->bytes + m->msg_controllen);
+    *c = (struct cmsghdr){.cmsg_len = CMSG_LEN(len), .cmsg_level = level, .cmsg_type = type};
+    memcpy(CMSG_DATA(c), value, len);
+    m->msg_control = control;
+    m->msg_controllen += CMSG_SPACE(len);
+}
+
+void socket_put_size(struct msghdr *m, union control *control, size_t size)
+{
+    uint16_t value = (uint16_t)size;
+    put_control(m, control, IPPROTO_UDP, SOCKET_SEGMENT, &value, sizeof value);
+}
+
+void socket_put_ecn(struct msghdr *m, union control *control, int family, int ecn)
+{
+    if (family == 4)
+        put_control(m, control, IPPROTO_IP, IP_TOS, &ecn, sizeof ecn);
+    else
+        put_control(m, control, IPPROTO_IPV6, IPV6_TCLASS, &ecn, sizeof ecn);
+}
+
+int socket_send_all(int fd, struct mmsghdr *messages, int count)
+{
+    int sent = 0;
+    for (int at = 0; at < count;) {
+        int n = sendmmsg(fd, messages + at, (unsigned)(count - at), MSG_DONTWAIT);
+        if (n < 0 && errno == EINTR)
+            continue;
+        sent += n > 0 ? n : 0;
+        at += n > 0 ? n : 1;
+    }
+    return sent;
+}
+
+int socket_refuses_run(int error)
+{
+    return error == EMSGSIZE || error == EINVAL || error == EIO || error == EOPNOTSUPP || error == ENOPROTOOPT;
 }

@@ -9,47 +9,6 @@
 #include "transport.h"
 #include "work.h"
 
-enum { CONTROL = CMSG_SPACE(sizeof(int)) };
-
-union control { /* aligned as control messages have to be; room for the size of segments and for ECN */
-    struct cmsghdr head;
-    uint8_t bytes[2 * CONTROL];
-};
-
-static void path_of(struct path *p, const struct udp_socket *s, const union any_address *a)
-{
-    memset(p, 0, sizeof *p);
-    p->uplink = s->uplink;
-    p->family = s->family;
-    p->port = ntohs(s->family == 4 ? a->v4.sin_port : a->v6.sin6_port);
-    if (s->family == 4)
-        memcpy(p->address, &a->v4.sin_addr, 4);
-    else
-        memcpy(p->address, &a->v6.sin6_addr, 16);
-}
-
-/* What the kernel tells of what it gives: the size of the datagrams in it (all of it when it is one), and their ECN. */
-static size_t gathered(struct msghdr *m, size_t len, int *ecn)
-{
-    size_t size = len;
-    int value;
-    *ecn = 0;
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
-        if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS && c->cmsg_len >= CMSG_LEN(1)) {
-            *ecn = *CMSG_DATA(c) & 3;
-            continue;
-        }
-        if (c->cmsg_len < CMSG_LEN(sizeof value))
-            continue;
-        memcpy(&value, CMSG_DATA(c), sizeof value);
-        if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == SOCKET_GRO && value > 0 && (size_t)value < len)
-            size = (size_t)value;
-        else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS)
-            *ecn = value & 3;
-    }
-    return size;
-}
-
 static void take_in(struct outbox *o, const struct path *from, uint8_t *data, size_t len, size_t size)
 {
     do {
@@ -86,8 +45,8 @@ size_t udp_receive(struct work *w, int slot)
     w->opening.place = order_leave(&t->inward);
     for (int i = 0; i < count; i++) {
         size_t len = messages[i].msg_len;
-        path_of(&path, s, &from[i]);
-        size_t size = gathered(&messages[i].msg_hdr, len, &o.ecn);
+        socket_path(&path, &from[i], s->uplink);
+        size_t size = socket_gathered(&messages[i].msg_hdr, len, &o.ecn);
         if (capture_is(&t->capture, CAPTURE_OUTER))
             capture_received(t, &path, vectors[i].iov_base, len, size);
         take_in(&o, &path, vectors[i].iov_base, len, size);
@@ -104,45 +63,14 @@ size_t udp_receive(struct work *w, int slot)
 
 /* -- sending */
 
-static void put_control(struct msghdr *m, union control *control, int level, int type, const void *value, size_t len)
-{
-    struct cmsghdr *c = (struct cmsghdr *)(control->bytes + m->msg_controllen);
-    *c = (struct cmsghdr){.cmsg_len = CMSG_LEN(len), .cmsg_level = level, .cmsg_type = type};
-    memcpy(CMSG_DATA(c), value, len);
-    m->msg_control = control;
-    m->msg_controllen += CMSG_SPACE(len);
-}
-
 static void fill(struct mmsghdr *m, struct iovec *v, union any_address *to, union control *control, const struct outbox_item *item)
 {
     v[0] = (struct iovec){(void *)item->geneve, GENEVE};
     v[1] = (struct iovec){(void *)item->data, item->len};
     *m = (struct mmsghdr){.msg_hdr = {.msg_name = to, .msg_iov = item->front ? v : v + 1, .msg_iovlen = item->front ? 2 : 1}};
     m->msg_hdr.msg_namelen = socket_address(to, item->path.family, item->path.address, item->path.port);
-    if (item->ecn && item->path.family == 4)
-        put_control(&m->msg_hdr, control, IPPROTO_IP, IP_TOS, &item->ecn, sizeof item->ecn);
-    else if (item->ecn)
-        put_control(&m->msg_hdr, control, IPPROTO_IPV6, IPV6_TCLASS, &item->ecn, sizeof item->ecn);
-}
-
-static void fill_size(struct msghdr *m, union control *control, size_t size)
-{
-    uint16_t value = (uint16_t)size;
-    put_control(m, control, IPPROTO_UDP, SOCKET_SEGMENT, &value, sizeof value);
-}
-
-/* One call after the other for what is left; a message that is refused is skipped. */
-static int send_all(int fd, struct mmsghdr *messages, int count)
-{
-    int sent = 0;
-    for (int at = 0; at < count;) {
-        int n = sendmmsg(fd, messages + at, (unsigned)(count - at), MSG_DONTWAIT);
-        if (n < 0 && errno == EINTR)
-            continue;
-        sent += n > 0 ? n : 0;
-        at += n > 0 ? n : 1;
-    }
-    return sent;
+    if (item->ecn)
+        socket_put_ecn(&m->msg_hdr, control, item->path.family, item->ecn);
 }
 
 /* A run, each message by itself. */
@@ -157,12 +85,12 @@ static int send_each(int fd, const struct outbox_item *item)
         fill(&messages[i], vectors[i], &to, &control, item);
         vectors[i][1] = (struct iovec){(void *)(item->data + at), rest < item->size ? rest : item->size};
     }
-    return send_all(fd, messages, item->messages);
+    return socket_send_all(fd, messages, item->messages);
 }
 
 static int send_refused(transport *t, int slot, const struct outbox_item *item, int error)
 {
-    if (error != EMSGSIZE && error != EINVAL && error != EIO && error != EOPNOTSUPP && error != ENOPROTOOPT)
+    if (!socket_refuses_run(error))
         return 0;
     int sent = send_each(t->sockets[slot].fd, item);
     if (error != EMSGSIZE && sent == item->messages)
@@ -181,7 +109,7 @@ static int send_runs(transport *t, int slot, const struct outbox_item *items, in
     for (int i = 0; i < count; i++) {
         fill(&messages[i], vectors[i], &to[i], &controls[i], &items[i]);
         if (items[i].messages > 1)
-            fill_size(&messages[i].msg_hdr, &controls[i], items[i].size);
+            socket_put_size(&messages[i].msg_hdr, &controls[i], items[i].size);
     }
     for (int at = 0; at < count;) {
         n = sendmmsg(t->sockets[slot].fd, messages + at, (unsigned)(count - at), MSG_DONTWAIT);

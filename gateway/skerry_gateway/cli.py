@@ -92,13 +92,15 @@ def serve_options(args: argparse.Namespace) -> Options:
     for name in _PATHS:
         values[name] = Path(values[name]) if values[name] else None
     state = getattr(args, "state", None) or (Path(file["state"]) if "state" in file else default_state())
-    return Options(state=state, json=getattr(args, "json", False), config=args.config, **values)
+    relays = bool(file.get("udp_relay", True)) if args.udp_relay is None else args.udp_relay
+    return Options(state=state, udp_relay=relays, json=getattr(args, "json", False), config=args.config, **values)
 
 
 _CONFIG = ("url", "listen", "stun_listen", "tls_cert", "tls_key")
+_SWITCHES = ("udp_relay",)
 
 
-def _read_config(path: Path) -> dict[str, str]:
+def _read_config(path: Path) -> dict[str, Any]:
     try:
         found = tomllib.loads(path.read_text())
     except OSError as error:
@@ -106,8 +108,11 @@ def _read_config(path: Path) -> dict[str, str]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise LocalError(f"{path} is not TOML: {error}") from None
     for name, value in found.items():
+        if name in _SWITCHES and isinstance(value, bool):
+            continue
         if name not in (*_CONFIG, "state") or not isinstance(value, str):
-            raise LocalError(f'{path}: "{name}" is not a setting with a text; there are state, {", ".join(_CONFIG)}')
+            known = f"there are state, {', '.join(_CONFIG)}, and {', '.join(_SWITCHES)} (true or false)"
+            raise LocalError(f'{path}: "{name}" is not a setting with a text; {known}')
     return found
 
 
@@ -208,10 +213,12 @@ def _serve_parser(builder: _Builder) -> None:
     serve = builder.command("serve", "run the gateway; without flags it works as it is")
     serve.add_argument("--url", metavar="URL", help="how people and nodes reach this gateway, such as https://vpn.example.org")
     serve.add_argument("--listen", metavar="ADDR:PORT", help="TCP: control, relay and console (default :8080)")
-    serve.add_argument("--stun-listen", metavar="ADDR:PORT", help="UDP: STUN, here and on the next port (default :3478)")
+    serve.add_argument("--stun-listen", metavar="ADDR:PORT", help="UDP: relay and STUN, and STUN on the next port (default :3478)")
+    words = "relay between nodes without a direct path on the first UDP port (default: do)"
+    serve.add_argument("--udp-relay", action=argparse.BooleanOptionalAction, default=None, help=words)
     serve.add_argument("--tls-cert", metavar="FILE", help="certificate chain, PEM")
     serve.add_argument("--tls-key", metavar="FILE", help="the certificate's private key, PEM")
-    serve.add_argument("--config", type=Path, metavar="FILE", help="TOML with state, url, listen, stun_listen, tls_cert, tls_key")
+    serve.add_argument("--config", type=Path, metavar="FILE", help="TOML: state, url, listen, stun_listen, tls_cert, tls_key, udp_relay")
 
 
 def _users_parser(builder: _Builder) -> None:

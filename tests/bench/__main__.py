@@ -29,6 +29,7 @@ MEASURES = {
     "mixed": ("tcp", "mixed", "TCP between skerryd and tailscaled", 5),
     "udp": ("udp", "measure", "UDP without loss", 5),
     "relays": ("relays", "measure", "through DERP, ours and theirs", 5),
+    "forwarding": ("forwarding", "measure", "the UDP relay alone", 3),
     "latency": ("latency", "measure", "round trips under load", 5),
     "restart": ("restart_gap", "compare", "a TCP flow while the receiver's daemon is restarted", 3),
     "memory": ("memory", "measure", "resident memory and wake-ups", 0),

@@ -14,7 +14,7 @@ from skerry_core.tailcfg.keys import encode_key
 from skerry_gateway import policy
 from skerry_gateway.control import AdminError, Coordinator
 from skerry_gateway.control.enrolment import waiting
-from skerry_gateway.control.hostinfo import MAX_TAGS, is_label
+from skerry_gateway.control.hostinfo import MAX_TAGS, RELAY_NAME, is_label
 from skerry_gateway.policy import PolicyError
 from skerry_gateway.policy.targets import TAG
 from skerry_gateway.store import Node, PreAuthKey, User, queries
@@ -122,6 +122,8 @@ def nodes_rename(at: Coordinator, args: dict[str, Any], by: Caller, now: int) ->
     if not is_label(name) or name == "localhost" or name.isdigit():
         wanted = "expected 1 to 63 letters, digits and hyphens, not digits alone, no hyphen at either end"
         raise AdminError(f'"{args["name"]}" is no DNS label: {wanted}')
+    if name == RELAY_NAME:
+        raise AdminError(f"{name} is the name of the gateway's own UDP relay: choose another")
     if any(other.name == name and other.id != node.id for other in at.members.nodes.values()):
         raise AdminError(f"there is a node {name} already")
     return {"node": shown_node(at, at.change_node(node.id, by.name, "nodes rename", now, name=name, renamed=True), now)}

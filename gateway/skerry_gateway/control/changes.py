@@ -13,10 +13,11 @@ from skerry_gateway import policy
 from skerry_gateway.identity import Identity
 from skerry_gateway.store import Node, Store, queries
 
-from .hostinfo import Live
+from .hostinfo import ZERO_KEY, Live
 from .maps import Maps
 from .members import Members
 from .refused import AdminError
+from .relaypeer import RelayPeer
 from .session import Session
 from .timers import Timers
 
@@ -61,6 +62,18 @@ class Changes:
         """Whether the relay may serve that key: its node takes part."""
         return self.members.allowed(node_key)
 
+    def disco_of(self, node_key: bytes) -> bytes | None:
+        """The disco key of a node that takes part."""
+        node_id = self.members.by_key.get(node_key)
+        live = self.live.get(node_id) if node_id is not None and node_id in self.members.compiled.nodes else None
+        return live.disco_key if live is not None and live.disco_key != ZERO_KEY else None
+
+    def peer_with(self, node_key: bytes, disco_key: bytes) -> bytes | None:
+        """The node key of the peer that has this disco key, among those that a node sees."""
+        node_id = self.members.by_key.get(node_key)
+        peers = self.members.compiled.peers(node_id) if node_id is not None and disco_key != ZERO_KEY else ()
+        return next((self.members.nodes[peer].node_key for peer in peers if self.live[peer].disco_key == disco_key), None)
+
     def on_withdraw(self, callback: Callable[[bytes], None]) -> None:
         """Call `callback(node_key)` as soon as a key loses access (removal, expiry, logout, a new key)."""
         self._listeners.append(callback)
@@ -85,6 +98,11 @@ class Changes:
             self.maps.derp_map = derp_map
             self.maps.everything()
             self.flush(now)
+
+    def set_relay(self, relay: RelayPeer | None, now: int) -> None:
+        """Every node is told of the gateway's own UDP relay, when it differs."""
+        self.maps.set_relay(relay)
+        self.flush(now)
 
     def configure(self, actor: str, now: int, **values: Any) -> None:
         """Change the network's settings (suffix, approval, key_expiry_ms, url)."""

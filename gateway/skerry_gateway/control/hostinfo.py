@@ -20,6 +20,7 @@ MAX_TAGS = 32
 _TAG = re.compile(r"tag:[A-Za-z][A-Za-z0-9-]{0,48}\Z")
 _NOT_LABEL = re.compile(r"[^a-z0-9]+")
 ZERO_KEY = bytes(32)
+RELAY_NAME = "udp-relay"  # the name of the gateway's own UDP relay, which no node gets
 
 
 def label(text: str) -> str:
@@ -36,7 +37,7 @@ def is_label(text: str) -> bool:
 
 def unique(wanted: str, taken: set[str]) -> str:
     """The label itself, or with -1, -2, ... behind it."""
-    if wanted not in taken:
+    if wanted not in taken and wanted != RELAY_NAME:
         return wanted
     for number in range(1, len(taken) + 2):
         ending = f"-{number}"

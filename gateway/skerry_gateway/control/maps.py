@@ -22,9 +22,10 @@ import zstandard
 from skerry_gateway.policy import Compiled
 from skerry_gateway.store import Node
 
-from . import wire
+from . import relaypeer, wire
 from .hostinfo import Live
 from .members import Members
+from .relaypeer import RelayPeer
 from .session import Session
 
 # fields of the own Node that change often and that a node knows better itself
@@ -44,6 +45,7 @@ class MapStream:
         self.own: dict[str, Any] = {}
         self.filter: dict[str, list[dict[str, Any]]] | None = None
         self.profiles: dict[int, dict[str, Any]] = {}
+        self.relay: dict[str, Any] | None = None
         self.derp: dict[str, Any] | None = None
         self.dns: dict[str, Any] = {}
         self.begun = False
@@ -61,6 +63,8 @@ class Maps:
         self.streams: dict[int, MapStream] = {}
         self._records: dict[int, dict[str, Any]] = {}
         self._texts: dict[int, tuple[dict[str, Any], bytes]] = {}  # the records encoded
+        self._relay: RelayPeer | None = None
+        self._relay_record: dict[str, Any] | None = None
         self._carried: dict[int, tuple[str, ...]] = {}
         self._waiting: dict[int, MapStream] = {}  # streams with something to say; a dict keeps the order
         self._zstd = zstandard.ZstdCompressor(level=3, write_content_size=True)
@@ -101,8 +105,24 @@ class Maps:
                 self._mark(viewer, node_id)
             self.mark_all(node_id)
 
+    def set_relay(self, relay: RelayPeer | None) -> None:
+        """The gateway's own UDP relay, which every node that takes part sees."""
+        self._relay = relay
+        if self._name_relay():
+            self._waiting.update(self.streams)
+
+    def _name_relay(self) -> bool:
+        """Make its record; True when it says something else now."""
+        names = (node.name for node in self._members.nodes.values())
+        record = None if self._relay is None else self._relay.record(self._members.network, names)
+        if record == self._relay_record:
+            return False
+        self._relay_record = record
+        return True
+
     def everything(self) -> None:
         """The policy, the DERP map, users or names changed for everybody."""
+        self._name_relay()
         for node_id in self._members.nodes:
             self._refresh(node_id)
         for node_id in self.streams:
@@ -207,8 +227,8 @@ class Maps:
         own = self._goodbyes.pop(stream.node_id, None)
         if own is None:
             return {}
-        removed = {"PeersRemoved": sorted(stream.peers)} if stream.peers else {}
-        return {"Node": own, "PacketFilters": {"base": []}, **removed}
+        gone = sorted(stream.peers) + ([] if stream.relay is None else [relaypeer.ID])
+        return {"Node": own, "PacketFilters": {"base": []}, **({"PeersRemoved": gone} if gone else {})}
 
     def message(self, stream: MapStream, wall_ms: int) -> dict[str, Any]:
         """The MapResponse that brings a stream up to date; {} when it is."""
@@ -228,6 +248,7 @@ class Maps:
         stream.filter = chunks
         if changed or told.keys() - chunks.keys():
             message["PacketFilters"] = {**changed, **dict.fromkeys(sorted(told.keys() - chunks.keys()))}
+        self._show_relay(stream, node, message)
         if not stream.begun:
             message.update({"CollectServices": False, "Debug": {"DisableLogTail": True}})
             stream.begun = True
@@ -255,6 +276,20 @@ class Maps:
         parts = {"PeersRemoved": removed, "PeersChanged" if stream.begun else "Peers": changed, "PeersChangedPatch": patches}
         message.update({name: value for name, value in parts.items() if value})
         return [record["ID"] for record in changed]
+
+    def _show_relay(self, stream: MapStream, node: Node, message: dict[str, Any]) -> None:
+        record = self._relay_record if node.id in self._members.compiled.nodes else None
+        before, stream.relay = stream.relay, record
+        if record is before:
+            return
+        if before is None:
+            message.setdefault("UserProfiles", []).append(relaypeer.profile())
+        if before is None or record is None:
+            message.setdefault("PacketFilters", {})[relaypeer.CHUNK] = None if record is None else relaypeer.chunk(node)
+        if record is None:
+            message.setdefault("PeersRemoved", []).append(relaypeer.ID)
+        else:
+            message.setdefault("PeersChanged" if stream.begun else "Peers", []).append(record)
 
     def _settings(self, stream: MapStream, message: dict[str, Any]) -> None:
         dns = wire.dns(self._members.network)

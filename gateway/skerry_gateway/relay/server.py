@@ -35,9 +35,20 @@ class Relay:
         self.clients = Clients()
         self._random = random
         self._allow = allow
+        self._local: dict[bytes, Callable[[bytes, bytes, int], None]] = {}
         self._ready: dict[Session, None] = {}
         self._timers: list[tuple[int, int, Session]] = []
         self._serial = 0
+
+    def attach(self, key: bytes, receive: Callable[[bytes, bytes, int], None]) -> None:
+        """A key of this process: `receive(source, data, now)` gets the packets for it; no client can have it. See send_from()."""
+        self._local[key] = receive
+
+    def send_from(self, key: bytes, destination: bytes, data: bytes) -> None:
+        """A packet of an attached key; lost when its destination is not connected. `ready()` has the session."""
+        target = self.clients.active(destination)
+        if target is not None:
+            self._deliver(target, key, data)
 
     def open(self, remote: tuple[str, int], now: int) -> Session:
         """One connection after its HTTP upgrade; its first `take()` is the ServerKey frame."""
@@ -84,7 +95,7 @@ class Relay:
     # What sessions call.
 
     def admits(self, key: bytes) -> bool:
-        return self._allow(key)
+        return key not in self._local and self._allow(key)
 
     def admitted(self, session: Session, now: int) -> None:
         self.counters["accepted"] += 1
@@ -98,16 +109,21 @@ class Relay:
 
     def packet(self, source: Session, destination: bytes, data: bytes, now: int) -> None:
         self.clients.wrote(source)
-        target = self.clients.active(destination)
-        disco = len(data) >= DISCO_HEADER and data.startswith(DISCO_MAGIC)
-        if target is None:
-            self._nobody(source, destination, disco, now)
+        if destination in self._local:
+            self._local[destination](source.key, data, now)
             return
-        frame = derp.recv_packet(source.key, data)
+        target = self.clients.active(destination)
+        if target is None:
+            self._nobody(source, destination, _is_disco(data), now)
+            return
+        self._deliver(target, source.key, data)
+        self.clients.delivered(source.key, destination)
+
+    def _deliver(self, target: Session, source: bytes, data: bytes) -> None:
+        frame = derp.recv_packet(source, data)
         self.counters["packets"] += 1
         self.counters["bytes"] += len(data)
-        self.counters["dropped_queue"] += target.out.put_disco(frame) if disco else target.out.put_data(frame)
-        self.clients.delivered(source.key, destination)
+        self.counters["dropped_queue"] += target.out.put_disco(frame) if _is_disco(data) else target.out.put_data(frame)
         self._ready[target] = None
 
     def ended(self, session: Session, now: int) -> None:
@@ -134,3 +150,7 @@ class Relay:
     def _watch(self, session: Session) -> None:
         self._serial += 1
         heapq.heappush(self._timers, (session.due, self._serial, session))
+
+
+def _is_disco(data: bytes) -> bool:
+    return len(data) >= DISCO_HEADER and data.startswith(DISCO_MAGIC)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import ipaddress
 import socket
@@ -84,16 +85,19 @@ def default(listen: str, port: int, secure: bool) -> Url:
     return Url(secure, host, port)
 
 
-def outward() -> str | None:
-    """The address this machine would use towards the Internet (nothing is sent), else that of any interface."""
+def outwards() -> list[str]:
+    """The address of each family that this machine would use towards the Internet (nothing is sent)."""
+    found = []
     for family, target in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
-        try:
-            with socket.socket(family, socket.SOCK_DGRAM) as sock:
-                sock.connect((target, 9))
-                return str(sock.getsockname()[0])
-        except OSError:
-            continue
-    return next((address for address in interface_addresses() if not ipaddress.ip_address(address).is_loopback), None)
+        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.connect((target, 9))
+            found.append(str(sock.getsockname()[0]))
+    return found
+
+
+def outward() -> str | None:
+    """One of those, else the address of any interface."""
+    return next((found for found in [*outwards(), *interface_addresses()] if not ipaddress.ip_address(found).is_loopback), None)
 
 
 def interface_addresses() -> list[str]:

@@ -21,11 +21,12 @@ from aiohttp import web
 
 from skerry_core.errors import LocalError
 from skerry_gateway.options import Options
-from skerry_gateway.serve import admin_socket, sockets
+from skerry_gateway.serve import admin_socket, derpmap, sockets
 from skerry_gateway.serve.datagram import StunSocket
 from skerry_gateway.serve.front import Front
 from skerry_gateway.serve.gateway import Gateway, assemble, wall_ms
 from skerry_gateway.serve.limits import Limits
+from skerry_gateway.serve.udprelay import watch_addresses
 from skerry_gateway.serve.watch import notify, watch_lag
 from skerry_gateway.store import StateDir
 
@@ -53,27 +54,31 @@ def run(options: Options) -> int:
     state = StateDir(options.state).prepare()
     with state.lock(), ExitStack() as opened:
         tcp = [opened.enter_context(sock) for sock in sockets.listen_tcp(*options.listen)]
-        udp = [opened.enter_context(sock) for sock in _stun_sockets(*options.stun_listen)]
-        asyncio.run(_serve(options, state, tcp, udp))
+        first, second = _udp_sockets(*options.stun_listen)
+        for sock in [*first, *second]:
+            opened.enter_context(sock)
+        asyncio.run(_serve(options, state, tcp, first, second))
     return 0
 
 
-def _stun_sockets(host: str, port: int) -> list[socket.socket]:
-    """The port and the next: a node that gets two answers learns how its NAT maps."""
+def _udp_sockets(host: str, port: int) -> tuple[list[socket.socket], list[socket.socket]]:
+    """Those of the port and of the next: a node that gets two answers to STUN learns how its NAT maps."""
     first = sockets.listen_udp(host, port)
     try:
-        return first + sockets.listen_udp(host, first[0].getsockname()[1] + 1)
+        return first, sockets.listen_udp(host, first[0].getsockname()[1] + 1)
     except LocalError:
         for sock in first:
             sock.close()
         raise
 
 
-async def _serve(options: Options, state: StateDir, tcp: list[socket.socket], udp: list[socket.socket]) -> None:
+async def _serve(
+    options: Options, state: StateDir, tcp: list[socket.socket], udp: list[socket.socket], second: list[socket.socket]
+) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    gateway = assemble(options, state, tcp[0].getsockname()[1], udp[0].getsockname()[1])
+    gateway = assemble(options, state, tcp[0].getsockname()[1], udp[0].getsockname()[1], udp if options.udp_relay else [])
     admin = await admin_socket.serve(admin_socket.listen(state.socket), gateway.call)
     runner = web.AppRunner(gateway.app, **HTTP)  # type: ignore[arg-type]
     await runner.setup()
@@ -82,9 +87,12 @@ async def _serve(options: Options, state: StateDir, tcp: list[socket.socket], ud
     if options.tls_cert:
         loop.add_signal_handler(signal.SIGHUP, _renew, options, gateway, front)
     servers = [await loop.create_server(front, sock=sock, backlog=sockets.BACKLOG) for sock in tcp]
-    for sock in udp:
+    for sock in second if options.udp_relay else [*udp, *second]:
         await loop.create_datagram_endpoint(lambda: StunSocket(gateway.answerer), sock=sock)
     watchers = [asyncio.create_task(task) for task in (watch_lag(), _watch_clock(gateway), _remember(gateway, state))]
+    if gateway.udp_relay is not None:
+        gateway.udp_relay.start()
+        watchers.append(asyncio.create_task(watch_addresses(gateway.udp_relay, gateway.url, derpmap.REGION, gateway.tell_relay)))
     gateway.control.turn()
     gateway.relay.turn()
     announce(options, gateway)

@@ -10,6 +10,7 @@ _RANGE = IPv4Network("100.64.0.0/10")
 _RESERVED = (IPv4Network("100.100.0.0/24"), IPv4Network("100.100.100.0/24"), IPv4Network("100.115.92.0/23"))
 _PREFIX6 = int(IPv6Address("fd7a:115c:a1e0::"))
 CAPACITY = _RANGE.num_addresses
+RELAY = ("100.100.0.1", "fd7a:115c:a1e0::6464:1")  # of the gateway's own UDP relay: from a range that is not for nodes
 
 
 def pair(count: int) -> tuple[str, str] | None:

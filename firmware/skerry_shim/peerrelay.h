@@ -1,0 +1,84 @@
+/* A UDP peer relay's packet side; see peerrelay.c. Who may touch what:
+ *
+ * table (rwlock)   open, bind, close and adopt write; the thread reads for the length of one batch, in which nothing blocks
+ * ring_lock        a leaf
+ * rates            the thread alone */
+#ifndef SKERRY_PEERRELAY_H
+#define SKERRY_PEERRELAY_H
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "fifo.h"
+#include "map.h"
+#include "shim.h"
+
+enum { PLACE_SOCKETS = 8, PLACE_RING = 1024, PLACE_SOURCES = 4096, MAX_VNI = 0xffffff };
+#define PLACE_RING_BYTES (1u << 20)
+
+/* Names of the counters drop_<name>. malformed: nothing a relay takes, or of a wrong length; unknown: no such network id; key: a sender that is
+ * none of the pair; unbound: data before both are bound; source: data from an address that is neither; rate: above what Python is
+ * troubled with; ring: Python is behind; send: the socket refused. */
+#define PLACE_DROPS(X) X(malformed) X(unknown) X(key) X(unbound) X(source) X(rate) X(ring) X(send)
+#define PLACE_ENUM(name) LOST_##name,
+enum place_drop { PLACE_DROPS(PLACE_ENUM) LOST_COUNT };
+enum { PLACE_SEGMENT = 1, PLACE_GRO = 2 }; /* features, as bits */
+
+struct rate { /* a token bucket; zeroed it is full */
+    int64_t last_us, debt_us;
+};
+struct limit {
+    int64_t interval_us;
+    int burst;
+};
+
+struct place_side {
+    uint8_t key[32]; /* disco */
+    struct path path;
+    atomic_ullong packets, bytes; /* received from it and forwarded */
+    atomic_llong seen;            /* monotonic ms; 0: never */
+};
+
+struct place { /* one pair of clients */
+    uint32_t vni;
+    int bound;
+    struct rate control;
+    struct place_side sides[2];
+};
+
+struct shim_peerrelay {
+    pthread_rwlock_t table;
+    struct map places; /* by network id */
+    int fds[PLACE_SOCKETS];
+    uint8_t families[PLACE_SOCKETS];
+    int socket_count;
+    atomic_uint wanted, segment_slots;
+
+    pthread_mutex_t ring_lock;
+    struct fifo ring;
+
+    uint64_t secret; /* keeps others from choosing whose bucket they share */
+    struct rate sources[PLACE_SOURCES], all_plain, all_control;
+
+    int event_fd, stop_fd, epoll_fd, started;
+    pthread_t thread;
+    atomic_ullong to_python, packets, bytes, drops[LOST_COUNT];
+};
+typedef struct shim_peerrelay peerrelay;
+
+static inline struct place *place_of(const peerrelay *r, const uint8_t *geneve)
+{
+    return map_get(&r->places, (uint32_t)geneve[4] << 16 | (uint32_t)geneve[5] << 8 | geneve[6]);
+}
+
+/* peerrelay.c */
+void lose(peerrelay *r, enum place_drop reason, unsigned count);
+void peerrelay_raise(peerrelay *r, const struct path *from, const uint8_t *data, size_t len);
+
+/* admit.c */
+int rate_take(struct rate *rate, const struct limit *limit, int64_t now_us);
+/* What is no data of a pair: 1, it is for Python; 0, it is dropped and counted. */
+int admit(peerrelay *r, const struct path *from, const uint8_t *data, size_t len, int64_t now_us);
+
+/* forward.c */
+void *forward_thread(void *relay);
+#endif
