@@ -221,7 +221,14 @@ static void test_hostile_headers(void)
     put16(d + 2, 80);
     CHECK(!run(&good, d, 80)); /* headers and nothing else */
     v = (struct vnet_header){.flags = VNET_NEEDS_CSUM, .csum_start = 20, .csum_offset = 6};
+    CHECK(!run(&v, d, 80)); /* not where TCP has it: that would change what was judged */
+    d[9] = 17;
     CHECK(run(&v, d, 28) && !run(&v, d, 27));
+    v.csum_start = 19;
+    CHECK(!run(&v, d, 80));
+    v.csum_start = 0, v.csum_offset = 0;
+    CHECK(!run(&v, d, 80));
+    d[9] = 6;
     v.csum_start = 65535, v.csum_offset = 65535;
     CHECK(!run(&v, d, 65535));
     v.flags = 0;
