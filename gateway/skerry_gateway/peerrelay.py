@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from skerry_core import disco, stun
 from skerry_core.errors import PeerError
 from skerry_core.peerrelay import Server
-from skerry_core.peerrelay.rate import Rate
+from skerry_core.rate import Rate
 from skerry_gateway.stun import Answerer
 
 Path = tuple[Any, ...]

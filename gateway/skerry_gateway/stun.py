@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 
 from skerry_core import stun
-from skerry_gateway.relay.bucket import Bucket
+from skerry_core.rate import Rate
 
 REQUEST = 40  # bytes
 SOURCES = 4096
@@ -25,7 +25,7 @@ class Answerer:
 
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()
-        self._sources: dict[bytes, Bucket] = {}
+        self._sources: dict[bytes, Rate] = {}
 
     def answer(self, data: bytes, address: bytes, port: int, now: int) -> bytes | None:
         """`address`: 4 or 16 raw bytes (a v4-mapped one counts as IPv4). None: say nothing."""
@@ -34,17 +34,17 @@ class Answerer:
             return None
         if address.startswith(bytes(10) + b"\xff\xff"):
             address = address[12:]
-        if not self._bucket(address[:8]).take(now):
+        if not self._rate(address[:8]).take(now):
             self.counters["limited"] += 1
             return None
         txid = stun.parse_request(data)
         self.counters["ignored" if txid is None else "answered"] += 1
         return None if txid is None else stun.response(txid, address, port)
 
-    def _bucket(self, source: bytes) -> Bucket:
+    def _rate(self, source: bytes) -> Rate:
         """The rate of one IPv4 address or one IPv6 /64; the table is bounded, whoever asked longest ago is forgotten."""
-        bucket = self._sources.pop(source, None) or Bucket(REFILL_MS, BURST)
+        rate = self._sources.pop(source, None) or Rate(REFILL_MS, BURST)
         if len(self._sources) >= SOURCES:
             self._sources.pop(next(iter(self._sources)))
-        self._sources[source] = bucket
-        return bucket
+        self._sources[source] = rate
+        return rate

@@ -10,8 +10,8 @@ from skerry_core import disco, geneve, path
 from skerry_core.peerrelay import Server
 from skerry_core.peerrelay.challenge import ROTATE
 from skerry_core.peerrelay.place import BIND, STEADY
-from skerry_core.peerrelay.rate import Rate
 from skerry_core.peerrelay.server import OF_ASKER, PATIENCE, PLACE_BURST, PLACES, REQUEST_BURST, REQUEST_MS
+from skerry_core.rate import Rate
 from skerry_shim import crypto
 
 HERE = (bytes([192, 0, 2, 1]), 3478)

@@ -25,7 +25,7 @@ from skerry_core.errors import PeerError
 from skerry_core.path import MAX_VNI
 from skerry_core.peerrelay.challenge import Challenges
 from skerry_core.peerrelay.place import BIND, BOUND, OPEN, STEADY, Place
-from skerry_core.peerrelay.rate import Rate
+from skerry_core.rate import Rate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ import h2.settings
 
 from skerry_core.errors import PeerError
 from skerry_core.noise.control import INITIATION_SIZE, ControlResponder, ControlTransport, error_message
+from skerry_core.rate import Rate
 
 MAX_BODY = 256 << 10  # one request
 MAX_BODIES = 1 << 20  # all unfinished requests of a connection
@@ -31,22 +32,6 @@ _EVENTS_PER_SECOND, _EVENT_BURST = 200, 2000
 _REQUESTS_PER_SECOND, _REQUEST_BURST = 10, 60
 # what a busy client sends by itself; everything else costs an event
 _FREE_EVENTS = (h2.events.DataReceived, h2.events.WindowUpdated, h2.events.StreamEnded)
-
-
-class Pace:
-    """A token bucket: `rate` a second, `burst` at once."""
-
-    def __init__(self, rate: int, burst: int, now: int) -> None:
-        self._rate, self._burst, self._at = rate, burst, now
-        self._tokens = burst * 1000
-
-    def take(self, now: int) -> bool:
-        self._tokens = min(self._burst * 1000, self._tokens + (now - self._at) * self._rate)
-        self._at = now
-        if self._tokens < 1000:
-            return False
-        self._tokens -= 1000
-        return True
 
 
 class Request:
@@ -87,8 +72,8 @@ class Session:
         self._h2: h2.connection.H2Connection | None = None
         self._requests: dict[int, Request] = {}
         self._queues: dict[int, tuple[bytearray, bool]] = {}  # per stream: what flow control holds back, and whether it ends then
-        self._events = Pace(_EVENTS_PER_SECOND, _EVENT_BURST, now)
-        self._pace = Pace(_REQUESTS_PER_SECOND, _REQUEST_BURST, now)
+        self._events = Rate(1000 // _EVENTS_PER_SECOND, _EVENT_BURST)
+        self._pace = Rate(1000 // _REQUESTS_PER_SECOND, _REQUEST_BURST)
         self._gone = False
 
     @property

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from skerry_core import derp
 from skerry_core.errors import PeerError
-from skerry_gateway.relay.bucket import Bucket
+from skerry_core.rate import Rate
 from skerry_gateway.relay.queues import Outbox
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Session:
         self.out = Outbox()
         self.due = now + SETUP_MS
         self.preferred = False
-        self.not_here = Bucket(1000, 3)
+        self.not_here = Rate(1000, 3)
         self._relay = relay
         self._state = "greeting"
         self._frames = derp.Deframer(derp.MAX_INFO)

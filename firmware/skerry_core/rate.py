@@ -1,4 +1,4 @@
-"""How often somebody may do something: `take(now)` is True while the rate allows it. Integer milliseconds."""
+"""How often somebody may do something, a token bucket: `take(now)` is True while the rate allows it. Integer milliseconds."""
 
 
 class Rate:
