@@ -13,17 +13,14 @@ void drop(transport *t, enum drop reason)
     atomic_fetch_add_explicit(&t->drops[reason], 1, memory_order_relaxed);
 }
 
-int64_t monotonic_ms(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 int64_t now_ms(const transport *t)
 {
     long long fixed = atomic_load(&t->clock);
-    return fixed >= 0 ? fixed : monotonic_ms();
+    struct timespec ts;
+    if (fixed >= 0)
+        return fixed;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
 static int is_bounded(const struct record *r)

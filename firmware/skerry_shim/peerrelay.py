@@ -7,7 +7,6 @@ are paths with the socket's number as uplink. All methods may be called from one
 
 from __future__ import annotations
 
-import atexit
 import os
 
 from skerry_core.errors import LocalError
@@ -15,6 +14,7 @@ from skerry_core.errors import LocalError
 from . import changes as _changes
 from ._shim import ffi as _ffi
 from ._shim import lib as _lib
+from .owned import Owned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,43 +23,18 @@ if TYPE_CHECKING:
 
     Path = tuple[Any, ...]
 
-_BUFFER = 72 * 1024
 _FEATURES = {"udp_segment": 1, "udp_gro": 2}
 _SIDE = ("packets", "bytes", "heard")
 
-_started: set[Forwarder] = set()
 
-
-@atexit.register
-def _stop_all() -> None:
-    for forwarder in list(_started):
-        forwarder.stop()
-
-
-class Forwarder:
+class Forwarder(Owned):
     """LocalError for what cannot be carried out: it is our own bug, or the system has run out of something."""
 
     def __init__(self) -> None:
-        handle = _lib.shim_peerrelay_new()
-        if handle == _ffi.NULL:
-            raise LocalError("UDP relay: no memory or no file descriptors left")
-        self._handle = _ffi.gc(handle, _lib.shim_peerrelay_free)
-        self._buffer = bytearray(_BUFFER)
+        super().__init__("UDP relay", _lib.shim_peerrelay_new(), _lib.shim_peerrelay_free, _lib.shim_peerrelay_stop)
 
     def __repr__(self) -> str:
         return "<skerry_shim.peerrelay.Forwarder>"
-
-    def close(self) -> None:
-        """Stop the thread and close the sockets; the object is of no use afterwards."""
-        self.stop()
-        if self._handle is not None:
-            _ffi.release(self._handle)
-            self._handle = None
-
-    def _live(self) -> Any:
-        if self._handle is None:
-            raise LocalError("UDP relay: used after close()")
-        return self._handle
 
     def adopt(self, descriptor: int) -> int:
         """A bound UDP socket (a duplicate of it is taken); the number it has in paths."""
@@ -103,17 +78,13 @@ class Forwarder:
 
     def counters(self) -> dict[str, int]:
         """to_python, packets and bytes forwarded, and drop_<reason>; a reason that never occurred is left out."""
-        out = _ffi.new("uint64_t[32]")
-        count = _lib.shim_peerrelay_counters(self._live(), out, 32)
-        named = {_ffi.string(_lib.shim_peerrelay_counter_name(i)).decode(): int(out[i]) for i in range(count)}
-        return {name: value for name, value in named.items() if value or not name.startswith("drop_")}
+        return self._counted(_lib.shim_peerrelay_counters, _lib.shim_peerrelay_counter_name)
 
     # Python's datagrams
 
     def poll(self) -> list[tuple[Path, bytes]]:
         """Datagrams that Python has to answer, with where they came from; fileno() stays readable while there are more."""
-        done = int(_lib.shim_peerrelay_poll(self._live(), _ffi.from_buffer(self._buffer), len(self._buffer)))
-        found = _changes.records(bytes(self._buffer[: max(done, 0)]))
+        found = _changes.records(self._take(_lib.shim_peerrelay_poll))
         return [(_changes.unpack_path(path), data) for _kind, _code, _region, _peer, path, data in found]
 
     def send(self, path: Path, data: bytes) -> None:
@@ -128,13 +99,4 @@ class Forwarder:
 
     def start(self) -> None:
         """Start forwarding; the object lives until stop() or close()."""
-        result = int(_lib.shim_peerrelay_start(self._live()))
-        if result < 0:
-            raise LocalError(f"UDP relay: cannot start its thread: {os.strerror(-result)}")
-        _started.add(self)
-
-    def stop(self) -> None:
-        """Stop the thread; sockets and pairs stay."""
-        if self._handle is not None:
-            _lib.shim_peerrelay_stop(self._handle)
-        _started.discard(self)
+        self._begun(int(_lib.shim_peerrelay_start(self._live())), "thread")

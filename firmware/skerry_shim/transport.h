@@ -172,7 +172,6 @@ void raise_edge(transport *t, const struct peer *p, uint8_t what);
 void raise_relay_out(transport *t, uint32_t region);
 void events_forget_peer(transport *t, uint64_t peer); /* edges of a peer that is no more */
 int64_t now_ms(const transport *t);
-int64_t monotonic_ms(void);
 
 /* outbox.c */
 void outbox_add(struct outbox *o, const struct path *path, const uint8_t *data, size_t len, int ecn);

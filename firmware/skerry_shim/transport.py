@@ -7,7 +7,6 @@ bound for the path) and `drop_tun` (the device refused). `apply`, `send` and `re
 
 from __future__ import annotations
 
-import atexit
 import os
 
 from skerry_core.errors import LocalError
@@ -17,6 +16,7 @@ from . import handover as _handover
 from . import tun as _tun
 from ._shim import ffi as _ffi
 from ._shim import lib as _lib
+from .owned import Owned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,20 +25,11 @@ if TYPE_CHECKING:
 
     Path = tuple[Any, ...]
 
-_BUFFER = 72 * 1024
 _FRAME_LIMIT = 65536 + 64
 _EVENTS = 4096
 _SIDES = {"decrypted": 1, "encrypted": 2}
 _FEATURES = {"vnet_hdr": 1, "tso": 2, "uso": 4, "merge_tcp": 8, "merge_udp": 16, "udp_segment": 32, "udp_gro": 64, "lanes": 128}
 _DATAGRAM, _FRAME, _BAD_RELAY, _EDGE, _RELAY_OUT = 1, 2, 3, 4, 5
-
-_started: set[Transport] = set()  # their threads must end before libcrypto is torn down at exit
-
-
-@atexit.register
-def _stop_all() -> None:
-    for transport in list(_started):
-        transport.stop()
 
 
 def _region(region: int) -> int:
@@ -47,34 +38,18 @@ def _region(region: int) -> int:
     return region
 
 
-class Transport:
+class Transport(Owned):
     """See ARCHITECTURE.md, "The transport interface"."""
 
     def __init__(self, crypto: Any = None, random: Callable[[int], bytes] | None = None, clock: Callable[[], int] | None = None) -> None:
         """`crypto` and `random` are ignored: C has its own. `clock` gives milliseconds for the rate of handshakes and the age of cookies
         until start(), and in its place stands the monotonic clock from there on. LocalError when the process has no descriptors left."""
-        handle = _lib.shim_transport_new()
-        if handle == _ffi.NULL:
-            raise LocalError("packet path: no memory or no file descriptors left")
-        self._handle = _ffi.gc(handle, _lib.shim_transport_free)
+        super().__init__("packet path", _lib.shim_transport_new(), _lib.shim_transport_free, _lib.shim_stop)
         self._clock = clock
         self._wanted = frozenset(_FEATURES)
-        self._buffer = bytearray(_BUFFER)
 
     def __repr__(self) -> str:
         return "<skerry_shim.transport.Transport>"
-
-    def close(self) -> None:
-        """Stop the threads, wipe the keys and close the device and the sockets; the object is of no use afterwards."""
-        self.stop()
-        if self._handle is not None:
-            _ffi.release(self._handle)
-            self._handle = None
-
-    def _live(self) -> Any:
-        if self._handle is None:
-            raise LocalError("packet path: used after close()")
-        return self._handle
 
     def _tick(self) -> Any:
         handle = self._live()
@@ -102,15 +77,6 @@ class Transport:
         _lib.shim_relay_in(self._tick(), _region(region), bytes(data), len(data))
 
     # -- what happened, out
-
-    def _take(self, function: Any) -> bytes:
-        """Records of one call; a record larger than the buffer gets a larger one for this time."""
-        done = int(function(self._live(), _ffi.from_buffer(self._buffer), len(self._buffer)))
-        if done >= 0:
-            return bytes(self._buffer[:done])
-        larger = bytearray(-done)
-        done = int(function(self._live(), _ffi.from_buffer(larger), len(larger)))
-        return bytes(larger[: max(done, 0)])
 
     def poll(self) -> list[tuple[Any, ...]]:
         """Events since the last call, in order, some thousands at most; fileno() stays readable while there are more."""
@@ -144,10 +110,7 @@ class Transport:
 
     def counters(self) -> dict[str, int]:
         """to_python and drop_<reason>; a reason that never occurred is left out."""
-        out = _ffi.new("uint64_t[64]")
-        count = _lib.shim_counters(self._live(), out, 64)
-        named = {_ffi.string(_lib.shim_counter_name(i)).decode(): int(out[i]) for i in range(count)}
-        return {name: value for name, value in named.items() if value or name == "to_python"}
+        return self._counted(_lib.shim_counters, _lib.shim_counter_name)
 
     def features(self) -> dict[str, bool]:
         """What the kernel and the processor take over from the packet path, and whether it is in use now: `vnet_hdr` (TUN with virtio
@@ -264,16 +227,7 @@ class Transport:
         both directions together, else half of them for each (8 at most in all); 0: as many as there are processors."""
         self._clock = None
         _lib.shim_set_clock(self._live(), -1)
-        result = int(_lib.shim_start(self._live(), threads))
-        if result < 0:
-            raise LocalError(f"packet path: cannot start its threads: {os.strerror(-result)}")
-        _started.add(self)
-
-    def stop(self) -> None:
-        """Stop the threads; the device, the sockets and all state stay."""
-        if self._handle is not None:
-            _lib.shim_stop(self._handle)
-        _started.discard(self)
+        self._begun(int(_lib.shim_start(self._live(), threads)), "threads")
 
 
 def _captured(record: tuple[int, int, int, int, bytes, bytes]) -> tuple[int, int, int, Path | None, bytes]:

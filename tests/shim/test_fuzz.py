@@ -26,7 +26,7 @@ def built() -> Path:
     """The targets, built once for each content."""
     assert shutil.which("clang"), "no clang: build/setup.sh test installs it"
     flags = [flag for flag in test_c.flags(SANITIZERS) if flag not in ("-Werror",)] + [f"-I{HERE}"]
-    files = sorted([*test_c.SHIM.glob("*.[ch]"), *HERE.glob("*.[ch]")])
+    files = sorted([*test_c.SHIM.glob("*.[ch]"), *HERE.glob("*.[ch]"), test_c.HERE / "slow.h"])
     content = hashlib.sha256(repr(flags).encode() + b"".join(path.name.encode() + path.read_bytes() for path in files)).hexdigest()[:16]
     folder = CACHE / "shim-fuzz" / content
     if folder.exists():

@@ -4,6 +4,7 @@
 
 #include "allowedips.h"
 #include "replay.h"
+#include "slow.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -14,21 +15,11 @@ static struct known {
 } known[MOST];
 static int owners[8];
 
-static int covers(const struct prefix *p, int family, const uint8_t *address)
-{
-    if (p->family != family)
-        return 0;
-    for (int i = 0; i < p->bits; i++)
-        if ((p->address[i / 8] ^ address[i / 8]) >> (7 - i % 8) & 1)
-            return 0;
-    return 1;
-}
-
 static void *longest(int family, const uint8_t *address)
 {
     const struct known *best = NULL;
     for (int i = 0; i < MOST; i++)
-        if (known[i].owner && covers(&known[i].prefix, family, address) && (!best || known[i].prefix.bits > best->prefix.bits))
+        if (known[i].owner && slow_covers(&known[i].prefix, family, address) && (!best || known[i].prefix.bits > best->prefix.bits))
             best = &known[i];
     return best ? best->owner : NULL;
 }
