@@ -11,6 +11,8 @@ import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from skerry_gateway.serve.timer import Timed, Timer
+
 log = logging.getLogger(__name__)
 Remote = tuple[str, int]
 
@@ -23,11 +25,9 @@ class Session(Protocol):
     def close(self, now: int) -> None: ...
 
 
-class Server(Protocol):
+class Server(Timed, Protocol):
     def open(self, remote: Remote, now: int) -> Any: ...
     def ready(self) -> list[Any]: ...
-    def handle_timer(self, now: int) -> None: ...
-    def next_timer(self) -> int | None: ...
 
 
 def monotonic_ms() -> int:
@@ -42,7 +42,7 @@ class Service:
         self.server = server
         self.now = now
         self._links: dict[Any, Link] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer = Timer(name, server, now, self.turn)
         self._turning = False
 
     def __len__(self) -> int:
@@ -65,7 +65,7 @@ class Service:
                         link.safe_flush()
         finally:
             self._turning = False
-        self._arm()
+        self._timer.arm()
 
     def gone(self, link: Link) -> None:
         if self._links.pop(link.session, None) is not None:
@@ -73,31 +73,9 @@ class Service:
             self.turn()
 
     def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._timer.cancel()
         for link in list(self._links.values()):
             link.transport.close()
-
-    def _arm(self) -> None:
-        due = self.server.next_timer()
-        at = None if due is None else max(due, 0) / 1000
-        if self._timer is not None:
-            if self._timer.when() == at and not self._timer.cancelled():
-                return
-            self._timer.cancel()
-            self._timer = None
-        if at is not None:
-            self._timer = asyncio.get_running_loop().call_at(at, self._fire)
-
-    def _fire(self) -> None:
-        self._timer = None
-        # the loop may call a little early (its clock has a resolution), the server must then still see its own time as come
-        due = self.server.next_timer()
-        try:
-            self.server.handle_timer(max(self.now(), due or 0))
-        except Exception:
-            log.exception("%s: a timer failed", self.name)
-        self.turn()
 
 
 class Link(asyncio.Protocol):

@@ -20,6 +20,7 @@ from skerry_gateway.control.relaypeer import RelayPeer
 from skerry_gateway.peerrelay import PeerRelay
 from skerry_gateway.serve import address
 from skerry_gateway.serve.service import monotonic_ms
+from skerry_gateway.serve.timer import Timer
 from skerry_shim.peerrelay import Forwarder
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ class UdpRelay:
         self.forwarder = Forwarder()
         self.listening = [sock.getsockname()[:2] for sock in sockets]
         self.endpoints: list[Endpoint] = []
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer = Timer("UDP relay", peer, monotonic_ms, self.turn)
         for sock in sockets:
             self.forwarder.adopt(sock.fileno())
 
@@ -45,8 +46,7 @@ class UdpRelay:
         self.forwarder.start()
 
     def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._timer.cancel()
         asyncio.get_running_loop().remove_reader(self.forwarder.fileno())
         self.forwarder.close()
 
@@ -75,28 +75,12 @@ class UdpRelay:
                     _ACTIONS[kind](self, *arguments)
                 except LocalError as error:
                     log.error("%s", error)
-        self._arm()
+        self._timer.arm()
 
     def _readable(self) -> None:
         now = monotonic_ms()
         for where, data in self.forwarder.poll():
             self.peer.datagram(where, data, now)
-        self.turn()
-
-    def _arm(self) -> None:
-        due = self.peer.next_timer()
-        at = None if due is None else due / 1000
-        if self._timer is not None:
-            if self._timer.when() == at and not self._timer.cancelled():
-                return
-            self._timer.cancel()
-            self._timer = None
-        if at is not None:
-            self._timer = asyncio.get_running_loop().call_at(at, self._fire)
-
-    def _fire(self) -> None:
-        self._timer = None
-        self.peer.handle_timer(max(monotonic_ms(), self.peer.next_timer() or 0))
         self.turn()
 
     def _ask(self, vni: int) -> None:
