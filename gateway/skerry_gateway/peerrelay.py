@@ -98,8 +98,7 @@ class PeerRelay:
     def withdraw(self, node_key: bytes, now: int) -> None:
         """A node may not use us any more."""
         for key in self._keys.pop(node_key, {}):
-            self._boxes.pop(key, None)
-            self._serve(("gone", key), now)
+            self._forget(key, now)
         self._rates.pop(node_key, None)
 
     # the verbs that remain
@@ -124,19 +123,23 @@ class PeerRelay:
             self.refused += 1
             return
         for node_key, disco_key in ((source, key), (other, others[0])):
-            self._note(node_key, disco_key)
+            self._note(node_key, disco_key, now)
         self._askers[key] = source
         self._serve(("request", key, message), now)
         del self._askers[key]
 
-    def _note(self, node_key: bytes, disco_key: bytes) -> None:
+    def _note(self, node_key: bytes, disco_key: bytes, now: int) -> None:
         """Whose places these are. Of a node that changes its disco key often the oldest are given up."""
         keys = self._keys.setdefault(node_key, {})
         keys[disco_key] = None
         while len(keys) > 4:
             old = next(iter(keys))
             del keys[old]
-            self.server.receive(("gone", old), 0)
+            self._forget(old, now)
+
+    def _forget(self, key: bytes, now: int) -> None:
+        self._boxes.pop(key, None)
+        self._serve(("gone", key), now)
 
     def _serve(self, item: tuple[Any, ...], now: int) -> None:
         self.server.receive(item, now)
@@ -151,11 +154,11 @@ class PeerRelay:
 
     def _ping(self, where: Path, data: bytes, now: int) -> None:
         """Answered when it opens and names a node that has this disco key."""
-        key = data[6:38]
-        if key not in self._boxes and not self._strange.take(now):
+        key = disco.sender(data)
+        known = key in self._boxes
+        if key is None or (not known and not self._strange.take(now)):
             self.refused += 1
             return
-        known = key in self._boxes
         message = self._open(key, data)
         if isinstance(message, disco.Ping) and message.node_key and self._directory.disco_of(message.node_key) == key:
             self._reply(("send", where), key, disco.Pong(message.txid, where[2], where[3]))

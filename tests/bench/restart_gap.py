@@ -82,11 +82,15 @@ def compare(rounds: int, say: Callable[[str], None]) -> list[Measured]:
     seconds = 10.0
     gaps = Measured("restart under 1 Gbit/s of TCP, ms without a byte", "ms", "<= 300 ms, no reset", limit=300, digits=0)
     for number in range(rounds):
-        found = measure(seconds, lambda text, number=number: say(f"restart: round {number + 1} of {rounds}: {text}"))  # type: ignore[misc]
+        found = measure(seconds, _prefixed(say, f"restart: round {number + 1} of {rounds}: "))
         for kind, one in found.items():
             gaps.values[kind].append(seconds * 1000 if one["gap_ms"] is None or one["error"] else one["gap_ms"])
         gaps.picture = functools.partial(plot, found)
     return [gaps]
+
+
+def _prefixed(say: Callable[[str], None], prefix: str) -> Callable[[str], None]:
+    return lambda text: say(prefix + text)
 
 
 def rates(series: list[list[float]], step: float = RATE_STEP) -> tuple[list[float], list[float]]:
