@@ -228,8 +228,3 @@ class Resolver:
                 for ask in task.asks.values():
                     self._shun(ask.server, now)
                 self._ask_next(task, now)
-
-    def forget_asker(self, gone: "Callable[[Any], bool]") -> None:
-        """Whoever asked has left: nothing is said to them. The task goes on, its answer is kept."""
-        for task in self._tasks.values():
-            task.askers = [asker for asker in task.askers if not gone(asker[0])]
