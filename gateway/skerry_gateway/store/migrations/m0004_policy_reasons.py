@@ -1,3 +1,3 @@
-"""Migration: each version of the policy has a reason."""
+"""Migration 4: each version of the policy has a reason."""
 
 STATEMENTS = ["ALTER TABLE policies ADD COLUMN reason VARCHAR(500) NOT NULL DEFAULT ''"]
