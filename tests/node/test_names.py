@@ -32,7 +32,8 @@ HAND = "nameserver 192.0.2.1\nnameserver fe80::1%eth0\nsearch home.example\nopti
 
 
 def test_what_a_file_says():
-    lines = ["# x", "; y", "nameserver 192.0.2.1", "nameserver", "nameserver dns.example", "nameserver fe80::1%eth0", "domain a", "search b c"]
+    lines = ["# x", "; y", "nameserver 192.0.2.1", "nameserver", "nameserver dns.example", "nameserver fe80::1%eth0"]
+    lines += ["domain a", "search b c"]
     found = ResolvConf("\n".join(lines))
     assert found.servers == [(ip.parse_address("192.0.2.1"), 53), (ip.parse_address("fe80::1"), 53)] and found.search == ["b", "c"]
     assert found.zones == {ip.parse_address("fe80::1"): "eth0"} and not found.stub
