@@ -424,3 +424,11 @@ def test_every_question_has_one_answer(steps):
 
 def test_service_addresses():
     assert [ip.format_address(address) for address in names.SERVICE] == ["100.100.100.100", "fd7a:115c:a1e0::53"]
+
+
+def test_only_domains_are_told_to_others():
+    hostile = ["--help", "a b", "x\ny", "a..b", "-x.example", "", "x" * 64]
+    world = World(Domains=["tn.example", *hostile, "Ok_1.example."], Routes={"a b": [], "~x.example": []})
+    assert world.names.search == ["tn.example", "ok_1.example"]
+    assert all(names.is_domain(each) for each in world.names.domains) and "a b" not in world.names.domains
+    assert len(World(Domains=[f"d{number}.example" for number in range(99)]).names.search) == 32

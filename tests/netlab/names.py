@@ -1,6 +1,7 @@
 """Who answers names in a lab: dnsmasq as somebody's server, systemd-resolved and NetworkManager as a host's, and our skerry-resolv."""
 
 import os
+import shutil
 import socket
 import subprocess
 from pathlib import Path
@@ -71,6 +72,15 @@ class Guard(Program):
             return probe.connect_ex(str(self.socket)) == 0
 
 
+def start_bus(host: Host, state: Path) -> None:
+    """A system bus on which everybody may do everything; one for the lab, of the host that has it."""
+    for each in ("/run/dbus", "/run/systemd", "/run/NetworkManager"):
+        Path(each).mkdir(exist_ok=True)
+    (state / "bus.conf").write_text(BUS)
+    host.start("dbus-daemon", f"--config-file={state / 'bus.conf'}", "--nofork", log=f"{host.name}-bus")
+    until("the bus listens", lambda: os.path.exists("/run/dbus/system_bus_socket"), 10, 0.02)
+
+
 class Resolved(Program):
     """systemd-resolved on a bus of its own; the host's resolv.conf names its stub."""
 
@@ -82,11 +92,7 @@ class Resolved(Program):
                 file.write(f"{user}:x:0:0::/:/usr/sbin/nologin\n")
         with open(etc / "group", "a") as file:
             file.write("systemd-resolve:x:0:\n")
-        for each in ("/run/dbus", "/run/systemd"):
-            Path(each).mkdir(exist_ok=True)
-        (self.state / "bus.conf").write_text(BUS)
-        self.host.start("dbus-daemon", f"--config-file={self.state / 'bus.conf'}", "--nofork", log=f"{self.name}-bus")
-        until("the bus listens", lambda: os.path.exists("/run/dbus/system_bus_socket"), 10, 0.02)
+        start_bus(self.host, self.state)
         super().start()
         until("systemd-resolved answers", lambda: self.ctl("status", check=False).returncode == 0, 20)
 
@@ -100,3 +106,48 @@ class Resolved(Program):
         """resolvectl"""
         where = [f"{name}={value}" for name, value in libraries().items()]
         return self.host.run("env", *where, str(folder() / "usr/bin/resolvectl"), *arguments, check=check)
+
+
+class NetworkManager(Program):
+    """NetworkManager with the host's link `wan`, which it gives the name server `server`; it writes resolv.conf itself."""
+
+    PROFILE = "7a3c1a52-0d0c-4c1f-9a52-1b7a5d1f0001"
+
+    def __init__(self, host: Host, name: str, server: str) -> None:
+        super().__init__(host, name)
+        self.server = server
+
+    def start(self) -> None:
+        exercised("NetworkManager")
+        folder = self.host.own_etc("# nobody yet\n") / "NetworkManager"
+        shutil.rmtree(folder, ignore_errors=True)
+        (folder / "system-connections").mkdir(parents=True)
+        main = "[main]\nplugins=keyfile\nauth-polkit=false\nno-auto-default=*\ndns=default\nhostname-mode=none\n"
+        (folder / "NetworkManager.conf").write_text(main)
+        profile = folder / "system-connections" / "wan.nmconnection"
+        link = f"[connection]\nid=wan\nuuid={self.PROFILE}\ntype=ethernet\ninterface-name=wan\n"
+        profile.write_text(f"{link}[ipv4]\nmethod=manual\naddress1={self.host.address}/16,10.99.0.1\ndns={self.server};\n")
+        profile.chmod(0o600)
+        start_bus(self.host, self.state)
+        super().start()
+        until("NetworkManager answers", lambda: self.cli("general", check=False).returncode == 0, 20)
+        self.cli("connection", "up", "uuid", self.PROFILE)
+
+    def argv(self) -> list[str]:
+        # with /sys read-only it does without udev, as in a container
+        private = f'mount -t sysfs -o ro sysfs /sys && mount --bind {self.state} /var/lib/NetworkManager; exec "$@"'
+        return ["sh", "-c", f"mount -t tmpfs none /var/lib && mkdir /var/lib/NetworkManager && {private}", "sh",
+                str(folder() / "usr/sbin/NetworkManager"), "--debug"]  # fmt: skip
+
+    def env(self) -> dict[str, str]:
+        return libraries()
+
+    def cli(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """nmcli"""
+        where = [f"{name}={value}" for name, value in libraries().items()]
+        return self.host.run("env", *where, str(folder() / "usr/bin/nmcli"), *arguments, check=check)
+
+    def change(self, server: str) -> None:
+        """Another name server, as a new lease brings one."""
+        self.cli("connection", "modify", self.PROFILE, "ipv4.dns", server)
+        self.cli("device", "reapply", "wan")

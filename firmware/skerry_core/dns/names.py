@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     Server = tuple[bytes, int]
 
 TTL = 10  # s; to ask again costs nothing, and a changed map is right at once
-SERVERS_LIMIT = 16
+SERVERS_LIMIT, SEARCH_LIMIT = 16, 32
+_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789-_"
 PORT = 53
 SERVICE = (bytes([100, 100, 100, 100]), bytes([0xFD, 0x7A, 0x11, 0x5C, 0xA1, 0xE0]) + bytes(9) + bytes([0x53]))  # where nodes are asked
 _MESH6 = message.encode_name("0.e.1.a.c.5.1.1.a.7.d.f.ip6.arpa")
@@ -62,7 +63,7 @@ class Names:
         self.magic = bool(config.get("Proxied")) and own is not None
         self.domain = _suffix(own.name) if own is not None else ""
         self._zone = _wire(self.domain) if self.magic else None
-        self.search = [name for name in [_clean(text) for text in config.get("Domains") or []] if name]
+        self.search = [name for name in [_clean(text) for text in config.get("Domains") or []] if is_domain(name)][:SEARCH_LIMIT]
         self.routes: dict[bytes, list[Server]] = {}
         for name, resolvers in (config.get("Routes") or {}).items():
             wire = _wire(name)
@@ -82,9 +83,9 @@ class Names:
     @property
     def domains(self) -> "list[str]":
         """What has to come to us even where the rest does not: the zones answered here and those with servers of their own."""
-        zones = [self._zone, _MESH6] if self._zone else []
+        zones = [message.name_text(zone) for zone in ([self._zone, _MESH6] if self._zone else []) + list(self.routes) if zone]
         reverse = [f"{number}.100.in-addr.arpa" for number in range(64, 128)] if self._zone else []
-        return [message.name_text(zone) for zone in zones if zone] + [message.name_text(name) for name in self.routes] + reverse
+        return [name for name in zones if is_domain(name)] + reverse
 
     def _servers(self, resolvers: "list[dict[str, Any]]") -> "list[Server]":
         found: list[Server] = []
@@ -199,6 +200,14 @@ class Names:
 def _soa(zone: bytes) -> "Record":
     """Says how long "no" may be believed (RFC 2308)."""
     return (zone, message.SOA, TTL, b"\x06skerry\0\x06skerry\0" + struct.pack(">IIIII", 1, 3600, 600, 86400, TTL))
+
+
+def is_domain(text: str) -> bool:
+    """Whether it may be told to others as a domain: letters, digits, - and _ in labels, lower case, no - in front."""
+    for label in text.split("."):
+        if not 1 <= len(label) <= 63 or label[0] == "-" or any(letter not in _LETTERS for letter in label):
+            return False
+    return len(text) < 254
 
 
 def reversed_address(name: bytes) -> "bytes | None":

@@ -83,7 +83,7 @@ def status(document: dict[str, Any]) -> str:
 
 def dns_line(shown: dict[str, Any]) -> str:
     """One line about names; "" where they work as they should."""
-    if not shown or shown["host"]["in_force"] or not (shown["magic"] or shown["routes"]):
+    if not shown or shown["host"]["in_force"] or shown["problems"] or not (shown["magic"] or shown["routes"]):
         return ""
     why = "not used on this host (--accept-dns=false)" if not shown["accept"] else "not in force on this host"
     return f"names of {clean(shown['domain'])}: {why}; see skerry dns status"

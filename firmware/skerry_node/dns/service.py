@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from ..node import Node
 
+MOST_DOMAINS = 240  # that systemd-resolved keeps for a link is 256; with more of them everything comes to us
 FRESH = 5_000  # ms that the host's own servers are believed to be the same
 QUERY_TYPES = ", ".join(sorted(message.TYPES))
 
@@ -89,7 +90,7 @@ class Names:
             return None
         six = has_ipv6() and any(len(address) == 16 for address, _ in own.addresses)
         servers = [ip.format_address(address) for address in names.SERVICE if six or len(address) == 4]
-        return Wish(servers, known.search, known.domains, bool(known.chosen))
+        return Wish(servers, known.search, known.domains, bool(known.chosen) or len(known.domains) > MOST_DOMAINS)
 
     def _open(self) -> bool:
         assert self._names is not None
