@@ -31,6 +31,7 @@ _EXAMPLES = """examples:
   skerry-gateway nodes remove camera-1
   skerry-gateway policy get > policy.hujson                edit it, then:
   skerry-gateway policy set policy.hujson
+  skerry-gateway dns set --route corp.example=10.0.0.53 --record nas=192.168.10.5
 """
 _ADDRESSES = {"listen": ("", 8080), "stun_listen": ("", 3478)}
 _PATHS = ("tls_cert", "tls_key")
@@ -155,6 +156,17 @@ def _network_values(args: argparse.Namespace) -> dict[str, Any]:
     return {"approval": approval, "suffix": args.suffix, "key_expiry": args.key_expiry}
 
 
+_DNS_LISTS = ("nameservers", "routes", "search", "records")
+
+
+def _dns_values(args: argparse.Namespace) -> dict[str, Any]:
+    values: dict[str, Any] = {name: [] if name in args.clear else getattr(args, name) for name in _DNS_LISTS}
+    both = [name for name in args.clear if getattr(args, name)]
+    if both:
+        raise _Usage(f"--clear {both[0]} and new {both[0]} at once: what is given replaces the list anyway")
+    return {**values, "magic": None if args.magic is None else args.magic == "on", "base_domain": args.base_domain}
+
+
 # the parser
 
 
@@ -204,7 +216,7 @@ def _taking(*names: str) -> Arguments:
 
 def build_parser() -> argparse.ArgumentParser:
     builder = _Builder()
-    for section in (_serve_parser, _users_parser, _nodes_parser, _keys_parser, _policy_parser, _network_parser):
+    for section in (_serve_parser, _users_parser, _nodes_parser, _keys_parser, _policy_parser, _network_parser, _dns_parser):
         section(builder)
     return builder.parser
 
@@ -279,6 +291,22 @@ def _network_parser(builder: _Builder) -> None:
     change.add_argument("--approval", choices=("on", "off"), help="new nodes of people wait for an administrator")
     change.add_argument("--suffix", metavar="DOMAIN", help="names of nodes end in it")
     change.add_argument("--key-expiry", metavar="TIME", help="how long a node stays without a new sign-in, such as 180d; or never")
+
+
+def _dns_parser(builder: _Builder) -> None:
+    dns = builder.group("dns", "names: MagicDNS, nameservers, records; connected nodes are told at once")
+    builder.action(dns, "show", "show the settings", _taking())
+    change = builder.action(dns, "set", "change settings; each list that is given replaces the one before", _dns_values)
+    change.add_argument("--magic", choices=("on", "off"), help="nodes answer each other's names")
+    change.add_argument("--base-domain", metavar="DOMAIN", help="names of nodes end in it")
+    words = "for everything else, in place of what a node's own network gives it; may be repeated"
+    change.add_argument("--nameserver", action="append", dest="nameservers", metavar="ADDRESS", help=words)
+    words = "ask these for that domain (split DNS); without an address: only records below; may be repeated"
+    change.add_argument("--route", action="append", dest="routes", metavar="DOMAIN=ADDRESS,...", help=words)
+    change.add_argument("--search", action="append", metavar="DOMAIN", help="tried behind short names, after the base domain")
+    words = "a name that is no node's; may be repeated"
+    change.add_argument("--record", action="append", dest="records", metavar="NAME=ADDRESS", help=words)
+    change.add_argument("--clear", action="append", default=[], choices=_DNS_LISTS, help="empty a list")
 
 
 if __name__ == "__main__":

@@ -41,6 +41,12 @@ VERBS: dict[str, tuple[verbs.Verb, dict[str, str], bool]] = {
     "policy history": (verbs.policy_history, {}, ADMIN),
     "network show": (verbs.network_show, {}, ADMIN),
     "network set": (verbs.network_set, {"approval": "flag?", "suffix": "text?", "key_expiry": "text?"}, ADMIN),
+    "dns show": (verbs.dns_show, {}, ADMIN),
+    "dns set": (
+        verbs.dns_set,
+        {"magic": "flag?", "base_domain": "text?", "nameservers": "texts?", "routes": "texts?", "search": "texts?", "records": "texts?"},
+        ADMIN,
+    ),
 }
 
 

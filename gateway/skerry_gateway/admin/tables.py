@@ -100,6 +100,15 @@ def _network(result: Result, wall_ms: int) -> str:
     return "\n".join(f"{name.ljust(15)}{value}" for name, value in facts.items())
 
 
+def _dns(result: Result, wall_ms: int) -> str:
+    servers = ", ".join(result["nameservers"]) or "those each node's own network gives it"
+    lines = [["MagicDNS", "on" if result["magic"] else "off"], ["base domain", result["base_domain"]], ["nameservers", servers]]
+    lines += [["split", f"{domain} -> {', '.join(route)}"] for domain, route in result["routes"].items()]
+    lines += [["search", domain] for domain in result["search"]]
+    lines += [["record", f"{each['name']} = {each['value']}"] for each in result["records"]]
+    return "\n".join(f"{name.ljust(15)}{value}" for name, value in lines)
+
+
 SHOWN: dict[str, Callable[[Result, int], str]] = {
     "users create": lambda r, w: f"created user {r['user']['name']}; to sign in: skerry-gateway users link {r['user']['name']}",
     "users list": _users,
@@ -119,4 +128,6 @@ SHOWN: dict[str, Callable[[Result, int], str]] = {
     "policy history": _history,
     "network show": _network,
     "network set": _network,
+    "dns show": _dns,
+    "dns set": _dns,
 }

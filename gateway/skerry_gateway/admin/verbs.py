@@ -12,7 +12,7 @@ from typing import Any
 
 from skerry_core.tailcfg.keys import encode_key
 from skerry_gateway import policy
-from skerry_gateway.control import AdminError, Coordinator
+from skerry_gateway.control import AdminError, Coordinator, dns
 from skerry_gateway.control.enrolment import waiting
 from skerry_gateway.control.hostinfo import MAX_TAGS, RELAY_NAME, is_label
 from skerry_gateway.policy import PolicyError
@@ -240,6 +240,26 @@ def network_set(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -> 
         raise AdminError("nothing to set: name approval, suffix or key_expiry")
     at.configure(by.name, now, **values)
     return network_show(at, {}, by, now)
+
+
+# names
+
+
+def dns_show(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -> dict[str, Any]:
+    network = at.members.network
+    return {"base_domain": network.suffix, **dns.settings(network)}
+
+
+def dns_set(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -> dict[str, Any]:
+    """Each list that is given replaces the one before."""
+    network, given = at.members.network, {name: value for name, value in args.items() if value is not None}
+    if not given:
+        raise AdminError("nothing to set: name magic, base_domain, nameservers, routes, search or records")
+    values: dict[str, Any] = {"suffix": _suffix(given.pop("base_domain"))} if "base_domain" in given else {}
+    if given:
+        values["dns"] = dns.changed(network, given)
+    at.configure(by.name, now, "dns set", **values)
+    return dns_show(at, {}, by, now)
 
 
 # finding and showing

@@ -104,12 +104,12 @@ class Changes:
         self.maps.set_relay(relay)
         self.flush(now)
 
-    def configure(self, actor: str, now: int, **values: Any) -> None:
-        """Change the network's settings (suffix, approval, key_expiry_ms, url)."""
+    def configure(self, actor: str, now: int, verb: str = "network set", **values: Any) -> None:
+        """Change the network's settings (suffix, approval, key_expiry_ms, url, dns); `verb` is for the audit log."""
         network, wall = self.members.network, self.wall(now)
         with self.store.write() as c:
             queries.update_network(c, network.id, **values)
-            queries.record(c, network.id, wall, actor, "network set", values)
+            queries.record(c, network.id, wall, actor, verb, values)
             changed = queries.network(c)
         assert changed is not None
         self.members.network = changed

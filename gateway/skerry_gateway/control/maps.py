@@ -22,7 +22,7 @@ import zstandard
 from skerry_gateway.policy import Compiled
 from skerry_gateway.store import Node
 
-from . import relaypeer, wire
+from . import dns, relaypeer, wire
 from .hostinfo import Live
 from .members import Members
 from .relaypeer import RelayPeer
@@ -292,9 +292,9 @@ class Maps:
             message.setdefault("PeersChanged" if stream.begun else "Peers", []).append(record)
 
     def _settings(self, stream: MapStream, message: dict[str, Any]) -> None:
-        dns = wire.dns(self._members.network)
-        if dns != stream.dns:
-            stream.dns = message["DNSConfig"] = dns
+        names = dns.config(self._members.network)
+        if names != stream.dns:
+            stream.dns = message["DNSConfig"] = names
             message["Domain"] = self._members.network.suffix
         if stream.derp is not self.derp_map:
             stream.derp = message["DERPMap"] = self.derp_map

@@ -80,7 +80,7 @@ def _network(store: Store, wall_ms: int, suffix: str) -> Network:
     with store.write() as c:
         found = queries.network(c)
         if found is None:
-            values = {"name": "skerry", "suffix": suffix, "url": "", "approval": False, "key_expiry_ms": None}
+            values = {"name": "skerry", "suffix": suffix, "url": "", "approval": False, "key_expiry_ms": None, "dns": {}}
             network_id = queries.create_network(c, created_ms=wall_ms, **values)
             owner = {"name": "owner", "display_name": "Owner", "role": "owner", "signed_in_ms": None}
             queries.create_user(c, network_id=network_id, created_ms=wall_ms, **owner)

@@ -100,10 +100,6 @@ def withdrawn(record: dict[str, Any]) -> dict[str, Any]:
     return dict(record, KeyExpiry=rfc3339(123_000), Expired=True)
 
 
-def dns(network: Network) -> dict[str, Any]:
-    return {"Proxied": True, "Domains": [network.suffix]}
-
-
 def registered(node: Node, user: User | None, network: Network, expired: bool) -> dict[str, Any]:
     """The answer to a register request of a known node."""
     number = user_id(node)

@@ -30,6 +30,7 @@ networks = Table(
     Column("approval", Boolean, nullable=False),
     Column("key_expiry_ms", BigInteger),
     Column("created_ms", BigInteger, nullable=False),
+    Column("dns", JSON, nullable=False),
 )  # fmt: skip
 
 
