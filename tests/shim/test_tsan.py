@@ -11,7 +11,9 @@ from tests.shim import test_c
 SANITIZER = ["-fsanitize=thread", "-fno-omit-frame-pointer"]
 THREADED = [path.stem for path in sorted(test_c.HERE.glob("*.c")) if "pthread" in path.read_text() or "shim_start" in path.read_text()]
 # the sanitizer's memory map does not fit every kernel's random one
-FIXED = ["setarch", "-R"] if shutil.which("setarch") and not subprocess.run(["setarch", "-R", "true"], capture_output=True).returncode else []
+FIXED = ["setarch", "-R"]
+if shutil.which("setarch") is None or subprocess.run([*FIXED, "true"], capture_output=True).returncode:
+    FIXED = []
 RACE = """
 #include <pthread.h>
 static int shared;
