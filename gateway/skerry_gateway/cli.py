@@ -93,7 +93,7 @@ def serve_options(args: argparse.Namespace) -> Options:
     for name in _PATHS:
         values[name] = Path(values[name]) if values[name] else None
     state = getattr(args, "state", None) or (Path(file["state"]) if "state" in file else default_state())
-    relays = bool(file.get("udp_relay", False)) if args.udp_relay is None else args.udp_relay
+    relays = bool(file.get("udp_relay", True)) if args.udp_relay is None else args.udp_relay
     return Options(state=state, udp_relay=relays, json=getattr(args, "json", False), config=args.config, **values)
 
 
@@ -285,7 +285,7 @@ def _serve_parser(builder: _Builder) -> None:
     serve.add_argument("--url", metavar="URL", help="how people and nodes reach this gateway, such as https://vpn.example.org")
     serve.add_argument("--listen", metavar="ADDR:PORT", help="TCP: control, relay and console (default :8080)")
     serve.add_argument("--stun-listen", metavar="ADDR:PORT", help="UDP: relay and STUN, and STUN on the next port (default :3478)")
-    words = "relay between nodes without a direct path on the first UDP port (default: do not; not finished)"
+    words = "relay between nodes without a direct path on the first UDP port (default: do)"
     serve.add_argument("--udp-relay", action=argparse.BooleanOptionalAction, default=None, help=words)
     serve.add_argument("--tls-cert", metavar="FILE", help="certificate chain, PEM")
     serve.add_argument("--tls-key", metavar="FILE", help="the certificate's private key, PEM")
