@@ -15,7 +15,7 @@ FOLDERS = {
 ALLOWED = {
     "skerry_core": set(), "skerry_shim": {"skerry_core"}, "skerry_node": {"skerry_core", "skerry_shim", "skerry_board"},
     "skerry_micro": {"skerry_core"}, "skerry_board": {"skerry_core"}, "skerry_gateway": {"skerry_core", "skerry_shim"},
-    "skerry_image": {"skerry_board"},
+    "skerry_image": {"skerry_board", "skerry_core"},
 }
 HEAVY = {"asyncio", "aiohttp", "logging", "http.client", "urllib.request", "dataclasses", "email", "sqlite3", "typing"}
 
