@@ -89,6 +89,22 @@ def parser() -> argparse.ArgumentParser:
     capture.add_argument("--seconds", metavar="N", type=positive, help="stop after N seconds")
     capture.add_argument("--snaplen", metavar="BYTES", type=positive, help="bytes kept of each packet (default: all)")
     capture.add_argument("--file", metavar="FILE", help="write there, not to standard output")
+    record = verb(
+        "record",
+        "write what skerryd's flight recorder holds: the last ten minutes at least, no keys",
+        "skerry record > camera.rec",
+        _record,
+    )
+    record.add_argument("--file", metavar="FILE", help="write there, not to standard output")
+    replay = verb(
+        "replay",
+        "make the decisions in a recording again and show them as a timeline",
+        "skerry replay camera.rec --svg camera.svg",
+        _replay,
+    )
+    replay.add_argument("file", metavar="FILE", help="what skerry record wrote; - for standard input")
+    replay.add_argument("--svg", metavar="FILE", help="draw it there")
+    replay.add_argument("--anyway", action="store_true", help="replay a recording of another version as far as it goes")
     verb("logout", "leave the network; this node's keys are thrown away", "skerry logout", commands.logout)
     return top
 
@@ -97,6 +113,18 @@ def _capture(client: Client, arguments: argparse.Namespace) -> int:
     from .capture import capture
 
     return capture(client, arguments)
+
+
+def _record(client: Client, arguments: argparse.Namespace) -> int:
+    from .recording import record
+
+    return record(client, arguments)
+
+
+def _replay(client: Client, arguments: argparse.Namespace) -> int:
+    from .recording import replay
+
+    return replay(client, arguments)
 
 
 def positive(text: str) -> int:
