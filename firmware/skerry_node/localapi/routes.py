@@ -9,6 +9,7 @@ GET   skerry/status skerry/why?peer= skerry/watch skerry/dns        READ    ours
 POST  skerry/ping skerry/netcheck skerry/dns-query                  READ
 POST  skerry/up skerry/down skerry/logout skerry/set                WRITE
 POST  skerry/capture?side=&peer=&count=&seconds=&snaplen=           WRITE   pcapng: capture.py
+POST  skerry/record                                                 WRITE   the flight recorder's file: recorder/recording.py
 ```
 READ: whoever may open the socket. WRITE: root, or the user skerryd runs as. No verb takes a path, a command or an
 environment from its caller; pre-auth keys are taken and never given back.
@@ -21,6 +22,7 @@ from .. import clock
 from ..membership import REFUSED
 from ..signin import code_of
 from . import names, snapshot, tailscale
+from . import record, snapshot, tailscale
 from .capture import Capture
 from .http import Refusal, Request
 from .rates import Rates
@@ -71,6 +73,7 @@ class Api:
             ("POST", "skerry/logout"): (WRITE, lambda _request: self._answered(node.membership.logout)),
             ("POST", "skerry/set"): (WRITE, self._set),
             ("POST", "skerry/capture"): (WRITE, self._capture),
+            ("POST", "skerry/record"): (WRITE, lambda _request: record.answer(node.engine)),
         }
 
     def handle(self, request: Request) -> "Any":
