@@ -21,8 +21,7 @@ import os
 from .. import clock
 from ..membership import REFUSED
 from ..signin import code_of
-from . import names, snapshot, tailscale
-from . import record, snapshot, tailscale
+from . import names, record, snapshot, tailscale
 from .capture import Capture
 from .http import Refusal, Request
 from .rates import Rates
