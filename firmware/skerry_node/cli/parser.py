@@ -89,6 +89,8 @@ def parser() -> argparse.ArgumentParser:
     capture.add_argument("--seconds", metavar="N", type=positive, help="stop after N seconds")
     capture.add_argument("--snaplen", metavar="BYTES", type=positive, help="bytes kept of each packet (default: all)")
     capture.add_argument("--file", metavar="FILE", help="write there, not to standard output")
+    code = verb("code", "print the code that this board's portal asks for", "skerry code", commands.code)
+    code.add_argument("--new", action="store_true", help="make another code; every browser has to enter it")
     verb("logout", "leave the network; this node's keys are thrown away", "skerry logout", commands.logout)
     return top
 
