@@ -20,6 +20,10 @@ done
 if [ "$purpose" = test ] && ! ls "$(clang -print-resource-dir 2>/dev/null)"/lib/linux/libclang_rt.fuzzer-*.a >/dev/null 2>&1; then
   lacking="$lacking clang"
 fi
+# the C runs on aarch64 in the tests, too: a cross compiler with its libc, and an emulator
+if [ "$purpose" = test ] && ! { command -v aarch64-linux-gnu-gcc && command -v qemu-aarch64-static && [ -e /usr/aarch64-linux-gnu/lib/libc.a ]; } >/dev/null 2>&1; then
+  lacking="$lacking gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static"
+fi
 echo '#include <openssl/evp.h>' | cc -E - >/dev/null 2>&1 || lacking="$lacking gcc libc6-dev libssl-dev"
 python=${PYTHON:-python3}
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || die "python3 is older than 3.11 or missing; install Python 3.11 or newer (Debian 12, Ubuntu 24.04), or name one: make PYTHON=/path/to/python3"
