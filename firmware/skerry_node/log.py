@@ -3,21 +3,24 @@
 Under systemd each line starts with its priority, `<3>` error, `<5>` notice, `<7>` debug (sd-daemon(3)). The same
 sentence is not repeated within a minute: a gateway that is away must not fill a card. A file is opened anew at SIGHUP, as logrotate(8)
 wants it, and at LIMIT bytes it is renamed to NAME.1, whose predecessor goes. In a file each line begins with the time, in UTC.
+The last KEPT lines are kept for the portal.
 """
 
 import contextlib
 import os
 import sys
 import time
+from collections import deque
 
 from skerry_core.errors import LocalError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TextIO
+    from typing import Any, TextIO
 
 QUIET = 60_000  # ms
 REMEMBERED = 64
+KEPT, WIDEST = 200, 400  # lines; characters of one
 REDACTED = "[redacted]"
 LIMIT = 4 << 20  # bytes of a file; two of them are kept
 
@@ -31,6 +34,7 @@ class Log:
         self._out = out or sys.stderr
         self._journal = "JOURNAL_STREAM" in os.environ
         self._said: dict[str, int] = {}
+        self._kept: deque[tuple[int, int, str]] = deque(maxlen=KEPT)
         self._path = ""
         self._size = 0
         self.renamed = False  # set by SIGHUP, which may come in the middle of a line: the next line begins a new file
@@ -89,12 +93,18 @@ class Log:
             text = text.replace(secret, REDACTED)
         return "".join(c if c.isprintable() else "?" for c in text)
 
+    def recent(self) -> "list[dict[str, Any]]":
+        """The last lines: wall time in ms, priority, text."""
+        return [{"wall": wall, "priority": priority, "text": text} for wall, priority, text in self._kept]
+
     def _write(self, priority: int, sentence: str) -> None:
         if self.renamed:
             self.renamed = False
             self.reopen()
+        sentence = self.redact(sentence)
+        self._kept.append((time.time_ns() // 1_000_000, priority, sentence[:WIDEST]))
         start = time.strftime("%Y-%m-%dT%H:%M:%SZ ", time.gmtime()) if self._path else f"<{priority}>" if self._journal else "skerryd: "
-        line = f"{start}{self.redact(sentence)}\n"
+        line = f"{start}{sentence}\n"
         try:
             self._out.write(line)
             self._out.flush()

@@ -5,7 +5,11 @@
  * peer.lock           slots, queue, send keys and counters. Taken below table.
  * session.receive_lock  the receive key and its replay window. Taken below table; peer.lock may be held.
  * relay_lock, ring_lock, flows.lock, cookies.lock, gate.lock, capture.lock   leaves.
- * order.entry           taken below table, alone: while packets are taken in (order.h). */
+ * order.entry           taken below table, alone: while packets are taken in (order.h).
+ *
+ * A thread of the packet path never takes the table for writing, is never cancelled, and cannot end alone: signals are blocked in it, so a
+ * fault ends the process. A half-written table is therefore met by nobody. What outlives the process is the descriptors, which the kernel
+ * keeps whole, and the state of handover.c, which is written when no thread runs and is checked like a transaction when it is read. */
 #ifndef SKERRY_TRANSPORT_H
 #define SKERRY_TRANSPORT_H
 #include <pthread.h>
