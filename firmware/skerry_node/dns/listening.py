@@ -34,8 +34,15 @@ class Connection:
 class Listening:
     """`open`, then `query(token, data, tcp)` is called for every question; `reply(token, data)` answers it."""
 
-    def __init__(self, selector: selectors.BaseSelector, query: "Callable[[Any, bytes, bool], bool]", clock: "Callable[[], int]") -> None:
-        self._selector, self._query, self._clock = selector, query, clock
+    def __init__(
+        self,
+        selector: selectors.BaseSelector,
+        query: "Callable[[Any, bytes, bool], bool]",
+        clock: "Callable[[], int]",
+        trusts: "Callable[[str, int], bool] | None" = None,
+    ) -> None:
+        """`trusts(address, family)`: who may ask; the default is this host and what is behind it."""
+        self._selector, self._query, self._clock, self._trusts = selector, query, clock, trusts or is_behind
         self._sockets: list[socket.socket] = []
         self._connections: dict[int, Connection] = {}
         self._count = 0
@@ -86,7 +93,7 @@ class Listening:
         if known is None or now >= abs(known):
             if len(self._trusted) >= TRUSTED:
                 self._trusted = {}
-            known = self._trusted[address] = (now + TRUSTED_FOR) * (1 if is_behind(address, family) else -1)
+            known = self._trusted[address] = (now + TRUSTED_FOR) * (1 if self._trusts(address, family) else -1)
         return known > 0
 
     # UDP
