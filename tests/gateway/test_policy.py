@@ -268,4 +268,4 @@ def reaches(found, a, b):
 
 
 def test_the_package_says_what_it_is_not():
-    assert "autogroup:internet" in (policy.__doc__ or "")
+    assert "autoApprovers" in (policy.__doc__ or "")

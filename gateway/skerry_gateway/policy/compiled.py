@@ -21,11 +21,19 @@ from typing import Any
 from skerry_gateway.store import Node, User
 
 from .document import Policy, Rule
-from .targets import Ports, Prefix, Target
+from .targets import ROUTED_GROUPS, SELF_GROUPS, Ports, Prefix, Target
 
 # 100.64.0.0/10 without ChromeOS's 100.115.92.0/23, and the ULA prefix of this protocol family
 TAILNET = ("100.64.0.0-100.115.91.255", "100.115.94.0-100.127.255.255", "fd7a:115c:a1e0::/48")
 _EXIT = ("0.0.0.0/0", "::/0")
+# what an exit node is for: IPv4 without private, shared and link-local addresses, and the global IPv6 addresses
+PUBLIC = {
+    "0.0.0.0/0": (
+        "0.0.0.0-9.255.255.255", "11.0.0.0-100.63.255.255", "100.128.0.0-169.253.255.255", "169.255.0.0-172.15.255.255",
+        "172.32.0.0-192.167.255.255", "192.169.0.0-255.255.255.255",
+    ),
+    "::/0": ("2000::/3",),
+}  # fmt: skip
 _ALL_PORTS = {"First": 0, "Last": 65535}
 BASE = "base"
 CHUNKS = 32  # chunks that the sources of one edge are dealt out to ...
@@ -49,6 +57,7 @@ class Reach:
     nodes: frozenset[int]
     ip: str | None  # None: each node's own addresses
     ports: tuple[Ports, ...]
+    routed: str = ""  # "exit": not the nodes but the Internet through them; "all": that and their subnet routes
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +72,8 @@ _ROLES: dict[str, Role] = {
     "tagged": lambda m: m.user is None,
     "owner": lambda m: m.user is not None and m.user.role == "owner",
     "admin": lambda m: m.user is not None and m.user.role in ("owner", "admin"),
+    "tagged-routes": lambda m: m.user is None and bool(routes_in_force(m.node)),
+    "internet": lambda m: any(route in _EXIT for route in routes_in_force(m.node)),
 }
 
 
@@ -143,15 +154,18 @@ class Compiled:
         return found
 
     def _edges(self, rule: Rule) -> list[Edge]:
-        own = [(target, ports) for target, ports in rule.destinations if target.kind == "self"]
-        others = tuple(self._reach(target, ports) for target, ports in rule.destinations if target.kind != "self")
+        own = [(target, ports) for target, ports in rule.destinations if target.kind in SELF_GROUPS]
+        others = tuple(self._reach(target, ports) for target, ports in rule.destinations if target.kind not in SELF_GROUPS)
         sources, ips = self._sources(rule.sources)
         found = [Edge(sources, ips, others, rule.protocols)] if others and ips else []
         if own:
-            found += self._self_edges(sources, tuple(port for _, ports in own for port in ports), rule.protocols)
+            direct, routed = (tuple(port for target, ports in own if target.kind == kind for port in ports) for kind in SELF_GROUPS)
+            found += self._self_edges(sources, direct, routed, rule.protocols)
         return found
 
-    def _self_edges(self, sources: frozenset[int], ports: tuple[Ports, ...], protocols: tuple[int, ...]) -> list[Edge]:
+    def _self_edges(
+        self, sources: frozenset[int], direct: tuple[Ports, ...], routed: tuple[Ports, ...], protocols: tuple[int, ...]
+    ) -> list[Edge]:
         devices: defaultdict[int, set[int]] = defaultdict(set)
         for member in self._members.values():
             if member.user is not None:
@@ -159,8 +173,11 @@ class Compiled:
         found = []
         for own in devices.values():
             speakers = frozenset(own) & sources
-            if speakers:
-                found.append(Edge(speakers, self._dealt((), speakers), (Reach(frozenset(own), None, ports),), protocols))
+            routers = frozenset(node_id for node_id in own if routes_in_force(self._members[node_id].node))
+            reaches = [Reach(frozenset(own), None, direct)] if direct else []
+            reaches += [Reach(routers, None, routed, "all")] if routed and routers else []
+            if speakers and reaches:
+                found.append(Edge(speakers, self._dealt((), speakers), tuple(reaches), protocols))
         return found
 
     def _sources(self, targets: tuple[Target, ...]) -> tuple[frozenset[int], dict[str, tuple[str, ...]]]:
@@ -192,7 +209,8 @@ class Compiled:
 
     def _reach(self, target: Target, ports: tuple[Ports, ...]) -> Reach:
         text = target.name if target.kind in ("any", "prefix") else None
-        return Reach(self._nodes(target), text, ports)
+        routed = ("exit" if target.kind == "internet" else "all") if target.kind in ROUTED_GROUPS else ""
+        return Reach(self._nodes(target), text, ports, routed)
 
     def _nodes(self, target: Target) -> frozenset[int]:
         if target.kind == "any":
@@ -272,6 +290,12 @@ def _dst_ports(node: Node, edge: Edge) -> list[dict[str, Any]]:
     found = []
     for reach in edge.destinations:
         if node.id in reach.nodes:
-            ips = [node.ipv4, node.ipv6] if reach.ip is None else [reach.ip]
+            ips = _routed(node, reach.routed) if reach.routed else [node.ipv4, node.ipv6] if reach.ip is None else [reach.ip]
             found += [{"IP": ip, "Ports": {"First": first, "Last": last}} for ip in ips for first, last in reach.ports]
     return [entry for i, entry in enumerate(found) if entry not in found[:i]]
+
+
+def _routed(node: Node, which: str) -> list[str]:
+    """What lies behind a node, by the routes in force."""
+    routes = [route for route in routes_in_force(node) if which == "all" or route in _EXIT]
+    return [text for route in routes for text in PUBLIC.get(route, (route,))]

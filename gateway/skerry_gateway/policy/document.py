@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 
 from . import hujson
 from .hujson import PolicyError
-from .targets import GROUP, HOST, SELF_SOURCES, TAG, USER, Ports, Target, parse_destination, parse_prefix, parse_target
+from .targets import DESTINATIONS_ONLY, GROUP, HOST, SELF_GROUPS, SELF_SOURCES, TAG, USER, Ports, Target, parse_destination, parse_prefix, parse_target
 
 _T = TypeVar("_T")
 Place = tuple[str | int, ...]
@@ -128,16 +128,16 @@ class _Reader:
 
     def source(self, place: Place, text: str) -> Target:
         found = self.target(place, text)
-        if found.kind == "self":
-            self.fail(place, '"autogroup:self" is a destination only')
+        if found.kind in DESTINATIONS_ONLY:
+            self.fail(place, f'"{found.name}" is a destination only')
         return found
 
     def destination(self, place: Place, text: str, sources: tuple[Target, ...]) -> tuple[Target, tuple[Ports, ...]]:
         target, ports = self.at(place, parse_destination, text, self.hosts)
         self.known(place, target)
-        wrong = [source.name for source in sources if target.kind == "self" and source.kind not in SELF_SOURCES]
+        wrong = [source.name for source in sources if target.kind in SELF_GROUPS and source.kind not in SELF_SOURCES]
         if wrong:
-            self.fail(place, f'"autogroup:self" needs people as sources, not "{wrong[0]}"')
+            self.fail(place, f'"{target.name}" needs people as sources, not "{wrong[0]}"')
         return target, ports
 
     def protocols(self, place: Place, value: Any) -> tuple[int, ...]:

@@ -1,7 +1,9 @@
 """What stands in `src` and `dst`: its forms, and how one text becomes one of them.
 
     *                     everything
-    tag:NAME  group:NAME  autogroup:member|tagged|owner|admin|self
+    tag:NAME  group:NAME  autogroup:member|tagged|owner|admin
+    autogroup:self        the devices of the person who asks; autogroup:self-routes what is routed through those of them that may route
+    autogroup:tagged-routes  what is routed through tagged devices; autogroup:internet the Internet through every exit node
     NAME@  NAME@DOMAIN    a user, by name
     10.0.0.0/8  fd00::1   addresses as they stand
     ALIAS                 a name from `hosts`: one address or prefix
@@ -24,14 +26,17 @@ GROUP = re.compile(r"group:[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")
 USER = re.compile(r"[^\s@:/,*]{1,63}@[A-Za-z0-9.-]{0,190}\Z")
 HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")
 AUTOGROUPS = ("member", "tagged", "owner", "admin")
-_LATER_AUTOGROUPS = ("internet", "danger-all", "shared", "nonroot", "billing-admin", "it-admin", "network-admin", "auditor")
+SELF_GROUPS = ("self", "self-routes")
+ROUTED_GROUPS = ("tagged-routes", "internet")  # ours, but for the last: routes in force, exit routes as the public ranges
+DESTINATIONS_ONLY = (*SELF_GROUPS, *ROUTED_GROUPS)
+_LATER_AUTOGROUPS = ("danger-all", "shared", "nonroot", "billing-admin", "it-admin", "network-admin", "auditor")
 # autogroup:self reaches the devices of the person who asks, so its sources must be people
 SELF_SOURCES = ("any", "user", "group", "member", "owner", "admin")
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One source or destination. `kind`: any, tag, group, user, prefix, self, member, tagged, owner, admin."""
+    """One source or destination. `kind`: any, tag, group, user, prefix, or the name of an autogroup."""
 
     kind: str
     name: str = ""  # as written: "tag:cam", "group:ops", "ana@"; the text of a prefix or address
@@ -99,11 +104,12 @@ def parse_ports(text: str) -> tuple[Ports, ...]:
 
 def _autogroup(text: str) -> Target:
     name = text.removeprefix("autogroup:")
-    if name in (*AUTOGROUPS, "self"):
+    if name in (*AUTOGROUPS, *DESTINATIONS_ONLY):
         return Target(name, text)
     if name in _LATER_AUTOGROUPS:
         raise PolicyError(f'"{text}" is not supported by this gateway')
-    raise PolicyError(f'"{text}" is unknown: there are {", ".join("autogroup:" + known for known in (*AUTOGROUPS, "self"))}')
+    known = ", ".join("autogroup:" + each for each in (*AUTOGROUPS, *DESTINATIONS_ONLY))
+    raise PolicyError(f'"{text}" is unknown: there are {known}')
 
 
 def _matching(pattern: re.Pattern[str], text: str, rule: str) -> str:
