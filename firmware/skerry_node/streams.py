@@ -18,6 +18,7 @@ import socket
 
 from . import tls, zstd
 from .loading import Loading
+from .netlink import MARK
 from .resolver import Resolver, interleave, literal
 from .tls import Refused, Tls
 
@@ -194,6 +195,7 @@ class Streams:
     def _begin(self, stream: Stream, family: int, host: str, port: int) -> socket.socket:
         attempt = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
+            bypass(attempt)
             code = attempt.connect_ex((host, port))
             if code and code not in PENDING:
                 raise OSError(code, os.strerror(code))
@@ -357,3 +359,11 @@ class Streams:
 def _tried(stream: Stream) -> str:
     tried = stream.failures + [stream.failure(host, "silent") for host in stream.attempts.values()]
     return f" ({'; '.join(tried)})" if tried else ""
+
+
+def bypass(sock: socket.socket) -> None:
+    """What this socket sends never enters the tunnel. Without the right to say so nothing was routed into it either."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, MARK)
+    except PermissionError:
+        pass

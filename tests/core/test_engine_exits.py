@@ -85,7 +85,7 @@ def test_the_exit_node_is_kept_over_a_restart_before_the_gateway_answers():
 @pytest.mark.parametrize("name,words", [("nobody", "no peer has that"), ("node2", "is no exit node"), ("100.64.0.9", "no peer has that")])
 def test_what_cannot_be_an_exit_node_is_refused(name, words):
     world = World()
-    a, b = pair(world)
+    a, _ = pair(world)
     assert words in a.command("set", exit_node=name)["error"]
     assert a.interface["exit"] is False and "exit_node" not in a.engine.config
 

@@ -49,7 +49,8 @@ class Engine:
     ) -> None:
         """`config`: "gateway" (address, may carry #mkey:), "hostname", "os", "os_version", "version", "routes" [prefix text], "tags",
         "accept_routes", "exit_node" (a peer's name), "exit_node_allow_lan_access", "bypass" (True: nothing we
-        send ourselves is ever routed into the tunnel), "ephemeral", "decompress" (zstd: function(data, limit) -> bytes), "wanted" (True: go up without a command),
+        send ourselves is ever routed into the tunnel), "ephemeral", "decompress" (zstd: function(data, limit) -> bytes),
+        "wanted" (True: go up without a command),
         "auth_key" (for that); all optional. `saved`: what save() gave. `handed`: what handover() of the process
         before us gave, whose peers and sessions the transport has already. LocalError: one of them is unusable; nothing was begun.
         """

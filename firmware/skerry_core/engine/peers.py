@@ -2,9 +2,9 @@
 
 A peer is installed when its key has not expired (by the gateway's time) and it is neither jailed nor a plain WireGuard peer. Its own
 addresses are always allowed where they are such as meshes use (single ones of 100.64.0.0/10 or fc00::/7); everything else would take
-traffic off the host's other networks: only with "accept_routes", and default routes only those of the exit node (exits.py). A prefix that two peers claim
-belongs to the one with the lowest id. One response of the map becomes one transaction: peers, allowed IPs, addresses and filter swap
-together.
+traffic off the host's other networks: only with "accept_routes", and default routes only those of the exit node (exits.py). A prefix that
+two peers claim belongs to the one with the lowest id. One response of the map becomes one transaction: peers, allowed IPs, addresses and
+filter swap together.
 """
 
 from skerry_core import filter

@@ -14,6 +14,7 @@ from skerry_node import node_toml
 from . import output
 from .client import Client, Failed
 
+SETTINGS = ("hostname", "advertise_exit_node", "accept_routes", "exit_node", "exit_node_allow_lan_access", "snat_subnet_routes")
 RATE_WAIT = 0.3  # seconds between two looks
 
 TYPE_CHECKING = False
@@ -50,12 +51,53 @@ def up(client: Client, arguments: argparse.Namespace) -> int:
 
 
 def _changes(arguments: argparse.Namespace) -> dict[str, Any]:
-    changes = {"gateway": arguments.gateway, "hostname": arguments.hostname, "key": arguments.key or os.environ.get("SKERRY_KEY") or None}
+    changes = {"gateway": arguments.gateway, "key": arguments.key or os.environ.get("SKERRY_KEY") or None, **_settings(arguments)}
     changes = {name: value for name, value in changes.items() if value is not None}
     node_toml.validate(changes, "skerry up")
     if "key" in changes:
         changes["key"] = node_toml.read_key(changes["key"])  # as this user, not as root
     return changes
+
+
+def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What `up` and `set` were told of the preferences."""
+    told = {name: getattr(arguments, name, None) for name in SETTINGS}
+    routes = getattr(arguments, "advertise_routes", None)
+    if routes is not None:
+        told["routes"] = [route.strip() for route in routes.split(",") if route.strip()]
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def set_(client: Client, arguments: argparse.Namespace) -> int:
+    """Change settings."""
+    changes = _settings(arguments)
+    if not changes:
+        raise LocalError("nothing to set: name a setting, see skerry set --help")
+    node_toml.validate(changes, "skerry set")
+    answer = client.call("POST", "skerry/set", changes)
+    if arguments.json:
+        return _json(answer)
+    if changes.get("routes") or changes.get("advertise_exit_node"):
+        return _print(output.wrap("Offered; the network's administrator approves it: skerry-gateway routes approve NAME, or the console"))
+    return 0
+
+
+def exit_nodes(client: Client, arguments: argparse.Namespace) -> int:
+    """List exit nodes."""
+    document = client.call("GET", "skerry/status")
+    found = [row for row in document["peers"] if {"0.0.0.0/0", "::/0"} & set(row["allowed_ips"])]
+    used = document["exit_node"]["key"]
+    if arguments.json:
+        names = ("name", "dns_name", "addresses", "online", "os")
+        return _json([{**{name: row[name] for name in names}, "selected": row["key"] == used} for row in found])
+    if not found:
+        offer = "On one: skerry set --advertise-exit-node; then it is approved at the gateway"
+        return _print(output.wrap(f"No peer offers to be an exit node. {offer}"))
+    rows = [["NAME", "ADDRESS", "STATE"]]
+    for row in found:
+        state = ("online" if row["online"] else "offline") + (", in use" if row["key"] == used else "")
+        rows.append([output.clean(row["name"]), (row["addresses"] or [""])[0], state])
+    return _print(output.table(rows))
 
 
 def _follow(client: Client, arguments: argparse.Namespace, lines: Any, started: float) -> int:
