@@ -121,5 +121,5 @@ def _remedy(place: "tuple[str, str]", chain: str, names: "set[str]", tun: str) -
         who, do = "Docker", f"{tool} -I DOCKER-USER -i {tun} -j ACCEPT && {tool} -I DOCKER-USER -o {tun} -j ACCEPT"
     else:
         who = f"the chain {chain} of the table {family} {table}"
-        do = f"nft insert rule {family} {table} {chain} iifname {tun} accept && nft insert rule {family} {table} {chain} oifname {tun} accept"
+        do = " && ".join(f"nft insert rule {family} {table} {chain} {key} {tun} accept" for key in ("iifname", "oifname"))
     return f"{who} drops what this node forwards for its routes; let it through with: {do}"

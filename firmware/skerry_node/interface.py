@@ -93,7 +93,8 @@ class Interface:
         plan = routing.plan(wanted, bool(desired.get("exit")), bool(desired.get("lan")), host)
         for prefix in plan.kept:
             if prefix[1] == 8 * len(prefix[0]):  # a subnet that is offered to us and ours is nothing unusual
-                self.problems.append(f"{text(prefix).partition('/')[0]} is an address of this host's own network and of a peer: it stays the network's")
+                address = text(prefix).partition("/")[0]
+                self.problems.append(f"{address} is an address of this host's own network and of a peer: it stays the network's")
         return plan
 
     def refresh(self) -> None:

@@ -1,7 +1,8 @@
 """The ways this board reaches the Internet, as the engine wants to hear of them.
 
 `look()` gives `[{"uplink": 0, "addresses": [(family, address), ...], "port4": n, "port6": n}]`: one uplink in this
-version, with the usable addresses of every link that is up, our own tunnel, other tunnels and loopback left out. `lans()` gives the prefixes there.
+version, with the usable addresses of every link that is up, our own tunnel, other tunnels and loopback left out.
+`lans()` gives the prefixes there.
 `Watch` says when to look again: at once for the first change, then not more than twice a second while a link flaps.
 """
 

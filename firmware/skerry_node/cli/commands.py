@@ -61,8 +61,8 @@ def _changes(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """What `up` and `set` were told of the preferences."""
-    told = {name: getattr(arguments, name, None) for name in SETTINGS}
-    routes = getattr(arguments, "advertise_routes", None)
+    told = {name: getattr(arguments, name) for name in SETTINGS}
+    routes = arguments.advertise_routes
     if routes is not None:
         told["routes"] = [route.strip() for route in routes.split(",") if route.strip()]
     return {name: value for name, value in told.items() if value is not None}

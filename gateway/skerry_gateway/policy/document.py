@@ -10,7 +10,20 @@ from typing import Any, NoReturn, TypeVar
 
 from . import hujson
 from .hujson import PolicyError
-from .targets import DESTINATIONS_ONLY, GROUP, HOST, SELF_GROUPS, SELF_SOURCES, TAG, USER, Ports, Target, parse_destination, parse_prefix, parse_target
+from .targets import (
+    DESTINATIONS_ONLY,
+    GROUP,
+    HOST,
+    SELF_GROUPS,
+    SELF_SOURCES,
+    TAG,
+    USER,
+    Ports,
+    Target,
+    parse_destination,
+    parse_prefix,
+    parse_target,
+)
 
 _T = TypeVar("_T")
 Place = tuple[str | int, ...]
