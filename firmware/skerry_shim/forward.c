@@ -4,7 +4,7 @@
  *
  *   Geneve  u8 0 | u8 0 | u16 7a11 disco, 7a12 WireGuard | u24 network id | u8 0 | what is forwarded and never looked at
  *
- * Nothing waits: what the socket will not take is dropped and counted. A run that is refused goes out message by message; when that works
+ * Nothing waits but disco before its pair is bound (hold.c): what the socket will not take is dropped and counted. A run that is refused goes out message by message; when that works
  * where the run did not, and its size was not the reason, the socket gets no more runs. ECN is carried over. Everything that is not data
  * goes through admit(). */
 #include <errno.h>
@@ -156,13 +156,13 @@ static int is_from(const struct place_side *side, const struct path *from)
     return memcmp(&side->path, from, sizeof *from) == 0;
 }
 
-static void count(struct forward *f, struct place_side *side, size_t len, int messages)
+void count_side(peerrelay *r, struct place_side *side, size_t len, int messages, int64_t now_ms)
 {
     atomic_fetch_add_explicit(&side->packets, (unsigned)messages, memory_order_relaxed);
     atomic_fetch_add_explicit(&side->bytes, len, memory_order_relaxed);
-    atomic_store_explicit(&side->seen, f->now_us / 1000, memory_order_relaxed);
-    atomic_fetch_add_explicit(&f->r->packets, (unsigned)messages, memory_order_relaxed);
-    atomic_fetch_add_explicit(&f->r->bytes, len, memory_order_relaxed);
+    atomic_store_explicit(&side->seen, now_ms, memory_order_relaxed);
+    atomic_fetch_add_explicit(&r->packets, (unsigned)messages, memory_order_relaxed);
+    atomic_fetch_add_explicit(&r->bytes, len, memory_order_relaxed);
 }
 
 /* Datagrams of one network id, side by side in memory. */
@@ -171,10 +171,12 @@ static void relay(struct forward *f, const struct path *from, int ecn, uint8_t *
     struct place *place = place_of(f->r, data);
     int side = place && place->bound && !is_from(&place->sides[0], from);
     if (!place || !place->bound || !is_from(&place->sides[side], from)) {
+        if (place && messages == 1 && hold(f->r, place, from, data, len, f->now_us / 1000))
+            return;
         lose(f->r, !place ? LOST_unknown : !place->bound ? LOST_unbound : LOST_source, (unsigned)messages);
         return;
     }
-    count(f, &place->sides[side], len, messages);
+    count_side(f->r, &place->sides[side], len, messages, f->now_us / 1000);
     add(f, place, side, ecn, data, len, size, messages);
 }
 
@@ -198,7 +200,7 @@ static void take_in(struct forward *f, const struct path *from, int ecn, uint8_t
     }
 }
 
-static int64_t now_us(void)
+int64_t relay_now_us(void)
 {
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
@@ -220,7 +222,7 @@ static size_t receive(struct forward *f, int slot)
     }
     pthread_rwlock_rdlock(&f->r->table);
     int received = recvmmsg(f->r->fds[slot], messages, BATCH, MSG_DONTWAIT, NULL);
-    f->now_us = now_us();
+    f->now_us = relay_now_us();
     for (int i = 0; i < received; i++) {
         size_t len = messages[i].msg_len, size = socket_gathered(&messages[i].msg_hdr, len, &ecn);
         socket_path(&path, &from[i], slot);

@@ -64,7 +64,10 @@ void shim_peerrelay_free(shim_peerrelay *r)
     shim_peerrelay_stop(r);
     close_all(r);
     for (size_t i = 0; i < r->places.size; i++)
-        free(r->places.entries[i].value);
+        if (r->places.entries[i].value) {
+            hold_forget(r, r->places.entries[i].value);
+            free(r->places.entries[i].value);
+        }
     map_free(&r->places);
     fifo_clear(&r->ring);
     pthread_mutex_destroy(&r->ring_lock);
@@ -155,6 +158,7 @@ int shim_peerrelay_bind(shim_peerrelay *r, uint32_t vni, const uint8_t *one, con
         memcpy(&place->sides[0].path, one, sizeof(struct path));
         memcpy(&place->sides[1].path, other, sizeof(struct path));
         place->bound = 1;
+        hold_release(r, place, relay_now_us() / 1000);
     }
     pthread_rwlock_unlock(&r->table);
     return possible;
@@ -164,6 +168,8 @@ int shim_peerrelay_close(shim_peerrelay *r, uint32_t vni)
 {
     pthread_rwlock_wrlock(&r->table);
     struct place *place = map_get(&r->places, vni);
+    if (place)
+        hold_forget(r, place);
     map_remove(&r->places, vni);
     pthread_rwlock_unlock(&r->table);
     free(place);

@@ -12,11 +12,12 @@
 #include "map.h"
 #include "shim.h"
 
-enum { PLACE_SOCKETS = 8, PLACE_RING = 1024, PLACE_SOURCES = 4096, MAX_VNI = 0xffffff };
+enum { PLACE_SOCKETS = 8, PLACE_RING = 1024, PLACE_SOURCES = 4096, PLACE_HELD = 2, PLACE_HELD_ALL = 4096, MAX_VNI = 0xffffff };
 #define PLACE_RING_BYTES (1u << 20)
 
 /* Names of the counters drop_<name>. malformed: nothing a relay takes, or of a wrong length; unknown: no such network id; key: a sender that is
- * none of the pair; unbound: data before both are bound; source: data from an address that is neither; rate: above what Python is
+ * none of the pair; unbound: data before both are bound (disco
+ * is held for a while: hold.c); source: data from an address that is neither; rate: above what Python is
  * troubled with; ring: Python is behind; send: the socket refused. */
 #define PLACE_DROPS(X) X(malformed) X(unknown) X(key) X(unbound) X(source) X(rate) X(ring) X(send)
 #define PLACE_ENUM(name) LOST_##name,
@@ -36,6 +37,7 @@ struct place_side {
     struct path path;
     atomic_ullong packets, bytes; /* received from it and forwarded */
     atomic_llong seen;            /* monotonic ms; 0: never */
+    struct fifo held;             /* see hold.c */
 };
 
 struct place { /* one pair of clients */
@@ -50,7 +52,7 @@ struct shim_peerrelay {
     struct map places; /* by network id */
     int fds[PLACE_SOCKETS];
     uint8_t families[PLACE_SOCKETS];
-    int socket_count;
+    int socket_count, held;
     atomic_uint wanted, segment_slots;
 
     pthread_mutex_t ring_lock;
@@ -73,6 +75,15 @@ static inline struct place *place_of(const peerrelay *r, const uint8_t *geneve)
 /* peerrelay.c */
 void lose(peerrelay *r, enum place_drop reason, unsigned count);
 void peerrelay_raise(peerrelay *r, const struct path *from, const uint8_t *data, size_t len);
+
+/* A message of a client was forwarded. */
+void count_side(peerrelay *r, struct place_side *side, size_t len, int messages, int64_t now_ms);
+int64_t relay_now_us(void);
+
+/* hold.c: 1 when it is kept. */
+int hold(peerrelay *r, struct place *place, const struct path *from, const uint8_t *data, size_t len, int64_t now_ms);
+void hold_release(peerrelay *r, struct place *place, int64_t now_ms); /* the pair was bound */
+void hold_forget(peerrelay *r, struct place *place);
 
 /* admit.c */
 int rate_take(struct rate *rate, const struct limit *limit, int64_t now_us);

@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NoReturn
 
-from skerry_core.errors import LocalError
+from skerry_core.errors import LocalError, PeerError
 
 from .options import Options
 
@@ -32,6 +32,7 @@ _EXAMPLES = """examples:
   skerry-gateway routes approve office 192.168.1.0/24      let the node office carry a subnet to the others
   skerry-gateway policy get > policy.hujson                edit it, then:
   skerry-gateway policy set policy.hujson
+  skerry-gateway dns set --route corp.example=10.0.0.53 --record nas=192.168.10.5
 """
 _ADDRESSES = {"listen": ("", 8080), "stun_listen": ("", 3478)}
 _PATHS = ("tls_cert", "tls_key")
@@ -54,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; its exit code."""
     parser = build_parser()
     args = parser.parse_args(argv)
-    as_json = getattr(args, "json", False)
+    as_json = getattr(args, "json", False) or getattr(args, "format", "") == "json"
     try:
         if args.command == "serve":
             return _serve(args)
@@ -93,7 +94,7 @@ def serve_options(args: argparse.Namespace) -> Options:
     for name in _PATHS:
         values[name] = Path(values[name]) if values[name] else None
     state = getattr(args, "state", None) or (Path(file["state"]) if "state" in file else default_state())
-    relays = bool(file.get("udp_relay", False)) if args.udp_relay is None else args.udp_relay
+    relays = bool(file.get("udp_relay", True)) if args.udp_relay is None else args.udp_relay
     return Options(state=state, udp_relay=relays, json=getattr(args, "json", False), config=args.config, **values)
 
 
@@ -135,8 +136,10 @@ def _verb(args: argparse.Namespace, as_json: bool) -> int:
     from skerry_gateway.admin.tables import SHOWN
 
     verb = f"{args.command} {args.action}"
+    if verb == "policy eval" and (args.batch or args.nodes):
+        return _eval_here(args, as_json)
     result = request(getattr(args, "state", None) or default_state(), verb, args.arguments(args))
-    failed = verb == "policy check" and not result["ok"]
+    failed = verb in ("policy check", "policy eval") and not result["ok"]
     if as_json:
         print(json.dumps(result))
     else:
@@ -151,9 +154,77 @@ def _policy_text(args: argparse.Namespace) -> dict[str, Any]:
         raise LocalError(f"cannot read {args.file}: {error}") from None
 
 
+def _policy_change(args: argparse.Namespace) -> dict[str, Any]:
+    return {**_policy_text(args), "reason": args.reason}
+
+
+def _eval_text(args: argparse.Namespace) -> dict[str, Any]:
+    if args.policy is None:
+        return {"text": None}
+    return {"text": _policy_text(argparse.Namespace(file=args.policy))["text"]}
+
+
+def _reach_values(args: argparse.Namespace) -> dict[str, Any]:
+    return {"source": args.source, "destination": args.destination, "port": args.port, "protocol": args.proto}
+
+
+def _eval_here(args: argparse.Namespace, as_json: bool) -> int:
+    """policy eval for networks given as JSON, without the gateway's own state where no stored policy is asked for."""
+    from skerry_gateway.policy.evaluation import answer_line, evaluate
+
+    if args.batch:
+        for line in sys.stdin:
+            if line.strip():
+                print(json.dumps(answer_line(line)), flush=True)
+        return 0
+    snapshot = _snapshot(args.nodes)
+    if args.policy is None:
+        from skerry_gateway.admin.client import request
+
+        text = request(getattr(args, "state", None) or default_state(), "policy get", {"version": None})["text"]
+    else:
+        text = _eval_text(args)["text"]
+    try:
+        result = evaluate(text, snapshot)
+    except PeerError as error:
+        raise _Usage(f"{args.nodes}: {error}") from None
+    return _show_eval(result, as_json)
+
+
+def _show_eval(result: dict[str, Any], as_json: bool) -> int:
+    from skerry_gateway.admin.tables import evaluated
+
+    if as_json:
+        print(json.dumps(result))
+    if not as_json or not result["ok"]:
+        print(evaluated(result), file=sys.stdout if result["ok"] else sys.stderr)
+    return 0 if result["ok"] else 1
+
+
+def _snapshot(file: str) -> dict[str, Any]:
+    try:
+        found = json.loads(sys.stdin.read() if file == "-" else Path(file).read_text())
+    except (OSError, ValueError) as error:
+        raise _Usage(f"cannot read the nodes from {file}: {error}") from None
+    if not isinstance(found, dict):
+        raise _Usage(f"{file}: expected an object with users and nodes")
+    return found
+
+
 def _network_values(args: argparse.Namespace) -> dict[str, Any]:
     approval = None if args.approval is None else args.approval == "on"
     return {"approval": approval, "suffix": args.suffix, "key_expiry": args.key_expiry}
+
+
+_DNS_LISTS = ("nameservers", "routes", "search", "records")
+
+
+def _dns_values(args: argparse.Namespace) -> dict[str, Any]:
+    values: dict[str, Any] = {name: [] if name in args.clear else getattr(args, name) for name in _DNS_LISTS}
+    both = [name for name in args.clear if getattr(args, name)]
+    if both:
+        raise _Usage(f"--clear {both[0]} and new {both[0]} at once: what is given replaces the list anyway")
+    return {**values, "magic": None if args.magic is None else args.magic == "on", "base_domain": args.base_domain}
 
 
 # the parser
@@ -205,7 +276,7 @@ def _taking(*names: str) -> Arguments:
 
 def build_parser() -> argparse.ArgumentParser:
     builder = _Builder()
-    for section in (_serve_parser, _users_parser, _nodes_parser, _routes_parser, _keys_parser, _policy_parser, _network_parser):
+    for section in (_serve_parser, _users_parser, _nodes_parser, _routes_parser, _keys_parser, _policy_parser, _network_parser, _dns_parser):
         section(builder)
     return builder.parser
 
@@ -215,7 +286,7 @@ def _serve_parser(builder: _Builder) -> None:
     serve.add_argument("--url", metavar="URL", help="how people and nodes reach this gateway, such as https://vpn.example.org")
     serve.add_argument("--listen", metavar="ADDR:PORT", help="TCP: control, relay and console (default :8080)")
     serve.add_argument("--stun-listen", metavar="ADDR:PORT", help="UDP: relay and STUN, and STUN on the next port (default :3478)")
-    words = "relay between nodes without a direct path on the first UDP port (default: do not; not finished)"
+    words = "relay between nodes without a direct path on the first UDP port (default: do)"
     serve.add_argument("--udp-relay", action=argparse.BooleanOptionalAction, default=None, help=words)
     serve.add_argument("--tls-cert", metavar="FILE", help="certificate chain, PEM")
     serve.add_argument("--tls-key", metavar="FILE", help="the certificate's private key, PEM")
@@ -275,8 +346,27 @@ def _keys_parser(builder: _Builder) -> None:
 
 def _policy_parser(builder: _Builder) -> None:
     policy = builder.group("policy", "who may reach whom")
-    for name, words in (("check", "say whether a policy is valid"), ("set", "put a policy in force")):
-        builder.action(policy, name, words, _policy_text).add_argument("file", metavar="FILE", help="HuJSON; - is standard input")
+    words = "say whether a policy is valid and passes its own tests"
+    builder.action(policy, "check", words, _policy_text).add_argument("file", metavar="FILE", help="HuJSON; - is standard input")
+    words = "show what a policy means for each node; with --nodes or --batch for a network given as JSON"
+    evaluation = builder.action(policy, "eval", words, _eval_text)
+    evaluation.add_argument("--policy", metavar="FILE", help="HuJSON (default: the policy in force)")
+    evaluation.add_argument("--nodes", metavar="FILE", help="JSON: users, nodes, domains (default: this gateway's own)")
+    evaluation.add_argument("--batch", action="store_true", help="each line of standard input is an object: id, policy, users, nodes")
+    evaluation.add_argument("--format", choices=("text", "json"), default="text", help="json is the same as --json")
+    words = "name the connections that a policy would open (+) and close (-)"
+    builder.action(policy, "diff", words, _policy_text).add_argument("file", metavar="FILE", help="HuJSON; - is standard input")
+    reach = builder.action(policy, "reach", "say whether a node reaches another on a port, and by which rule", _reach_values)
+    reach.add_argument("source", metavar="FROM", help="a node's name, id or address")
+    reach.add_argument("destination", metavar="TO")
+    reach.add_argument("port", type=int, metavar="PORT")
+    reach.add_argument("--proto", metavar="NAME", help="tcp, udp, icmp, ... (default tcp)")
+    change = builder.action(policy, "set", "put a policy in force", _policy_change)
+    change.add_argument("file", metavar="FILE", help="HuJSON; - is standard input")
+    change.add_argument("--reason", metavar="TEXT", help="why, for the history")
+    restore = builder.action(policy, "restore", "put an earlier version in force again, as a new one", _taking("version", "reason"))
+    restore.add_argument("version", type=int, metavar="VERSION", help="as policy history lists them; 0 is the default policy")
+    restore.add_argument("--reason", metavar="TEXT", help="why, for the history")
     get = builder.action(policy, "get", "print the policy", _taking("version"))
     get.add_argument("--version", type=int, metavar="N", help="an earlier one")
     builder.action(policy, "history", "list versions", _taking())
@@ -289,6 +379,22 @@ def _network_parser(builder: _Builder) -> None:
     change.add_argument("--approval", choices=("on", "off"), help="new nodes of people wait for an administrator")
     change.add_argument("--suffix", metavar="DOMAIN", help="names of nodes end in it")
     change.add_argument("--key-expiry", metavar="TIME", help="how long a node stays without a new sign-in, such as 180d; or never")
+
+
+def _dns_parser(builder: _Builder) -> None:
+    dns = builder.group("dns", "names: MagicDNS, nameservers, records; connected nodes are told at once")
+    builder.action(dns, "show", "show the settings", _taking())
+    change = builder.action(dns, "set", "change settings; each list that is given replaces the one before", _dns_values)
+    change.add_argument("--magic", choices=("on", "off"), help="nodes answer each other's names")
+    change.add_argument("--base-domain", metavar="DOMAIN", help="names of nodes end in it")
+    words = "for everything else, in place of what a node's own network gives it; may be repeated"
+    change.add_argument("--nameserver", action="append", dest="nameservers", metavar="ADDRESS", help=words)
+    words = "ask these for that domain (split DNS); without an address: only records below; may be repeated"
+    change.add_argument("--route", action="append", dest="routes", metavar="DOMAIN=ADDRESS,...", help=words)
+    change.add_argument("--search", action="append", metavar="DOMAIN", help="tried behind short names, after the base domain")
+    words = "a name that is no node's; may be repeated"
+    change.add_argument("--record", action="append", dest="records", metavar="NAME=ADDRESS", help=words)
+    change.add_argument("--clear", action="append", default=[], choices=_DNS_LISTS, help="empty a list")
 
 
 if __name__ == "__main__":

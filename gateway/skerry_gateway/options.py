@@ -18,5 +18,5 @@ class Options:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     config: Path | None = None  # the file some of these came from
-    udp_relay: bool = False  # relay between nodes on the first UDP port
+    udp_relay: bool = True  # relay between nodes on the first UDP port
     json: bool = False  # print start-up facts as JSON lines

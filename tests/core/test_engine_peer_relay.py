@@ -4,6 +4,7 @@ import pytest
 
 from skerry_core import disco, geneve, path
 from skerry_core.engine import binding, peerrelay
+from skerry_core.tailcfg.node import INFRASTRUCTURE
 from skerry_shim import crypto
 from tests.core.engine_world import Device, World
 from tests.core.test_engine_hostile import member
@@ -356,3 +357,16 @@ def test_any_order_of_messages_breaks_nothing(seed):
     assert lab.a.engine.why(peer.key) and lab.a.engine.status()
     lab.world.run(700_000)
     assert not lab.a.engine.bindings._open and not lab.a.engine.peer_relays._open
+
+
+def test_a_relay_that_is_nobodys_device_is_used_and_not_shown():
+    lab = Lab()
+    for device in (lab.a, lab.b):
+        document = {**device.engine.netmap.peers[3].document, "CapMap": {INFRASTRUCTURE: None}}
+        device.engine.netmap.apply({"PeersChanged": [document]})
+        device.engine.peers.sync()
+    lab.connect()
+    status = lab.a.engine.status()
+    assert [row["id"] for row in status["peers"]] == [2]
+    assert status["peers"][0]["peer_relay_text"].startswith("UDP relay node3 at ")
+    assert "no peer has that address or name" in lab.a.command("ping", ip="node3")["error"]

@@ -72,9 +72,13 @@ class Program:
 
 
 class Gateway(Program):
-    """`skerry-gateway serve` on a public host."""
+    """`skerry-gateway serve` on a public host; `options` besides."""
 
     port = 8080
+
+    def __init__(self, host: Host, name: str, *options: str) -> None:
+        super().__init__(host, name)
+        self.options = options
 
     @property
     def url(self) -> str:
@@ -84,7 +88,7 @@ class Gateway(Program):
         listen = f"{self.host.address}:{self.port}"
         stun = f"{self.host.address}:3478"
         serve = [str(BIN / "skerry-gateway"), "serve", "--state", str(self.state), "--url", self.url]
-        return [*serve, "--listen", listen, "--stun-listen", stun]
+        return [*serve, "--listen", listen, "--stun-listen", stun, *self.options]
 
     def start(self) -> None:
         super().start()

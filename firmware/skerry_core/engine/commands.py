@@ -89,7 +89,7 @@ def find(engine: "Engine", text: "Any") -> "Peer":
             full = each.node.name.lower().rstrip(".") if each.node is not None else ""
             if wanted in (full, full.split(".")[0], each.key.hex()):
                 peer = each
-    if peer is None:
+    if peer is None or (peer.node is not None and peer.node.infrastructure):
         raise LocalError(f"{text}: no peer has that address or name; `skerry status` lists them")
     return peer
 

@@ -25,7 +25,7 @@ def status(engine: "Engine") -> "dict[str, Any]":
         "auth_url": control.registration.auth_url,
         "self": mine,
         "peers": [_peer(engine, node) for node in sorted_nodes(engine)],
-        "users": {str(number): user for number, user in engine.netmap.users.items()},
+        "users": _users(engine),
         "domain": engine.netmap.domain,
         "exit_node": engine.exits.snapshot(),
         "dns": engine.netmap.dns,
@@ -47,8 +47,14 @@ def status(engine: "Engine") -> "dict[str, Any]":
 
 
 def sorted_nodes(engine: "Engine") -> "list[Node]":
-    """Peers of the map by id."""
-    return [engine.netmap.peers[number] for number in sorted(engine.netmap.peers)]
+    """Peers of the map by id, without those that are nobody's device, such as the gateway's own UDP relay."""
+    nodes = [engine.netmap.peers[number] for number in sorted(engine.netmap.peers)]
+    return [node for node in nodes if not node.infrastructure]
+
+
+def _users(engine: "Engine") -> "dict[str, Any]":
+    hidden = [node.user for node in engine.netmap.peers.values() if node.infrastructure]
+    return {str(number): user for number, user in engine.netmap.users.items() if number not in hidden}
 
 
 def _node(engine: "Engine", node: "Node") -> "dict[str, Any]":

@@ -28,6 +28,7 @@ MAX_REGION = (1 << 31) - 1
 ENDPOINTS_LIMIT = 64
 HOSTINFO_LIMIT = 256
 _LEGACY_DERP = "127.3.3.40:"
+INFRASTRUCTURE = "skerry/cap/infrastructure"  # on a peer that belongs to the gateway and is no device of anybody
 _KEPT = (
     "ID", "StableID", "Name", "User", "Sharer", "Key", "KeyExpiry", "Machine", "DiscoKey", "Addresses", "AllowedIPs", "PrimaryRoutes",
     "Endpoints", "HomeDERP", "Hostinfo", "Created", "Cap", "Tags", "LastSeen", "Online", "MachineAuthorized", "CapMap", "Expired",
@@ -149,6 +150,11 @@ class Node:
     def valid(self) -> bool:
         """Whether it can be used as a peer: a positive ID and a node key."""
         return self.id > 0 and self.key != ZERO
+
+    @property
+    def infrastructure(self) -> bool:
+        """Whether the gateway says that it is no device of anybody: used, and not shown to people."""
+        return INFRASTRUCTURE in self.cap_map
 
     @property
     def host_name(self) -> str:

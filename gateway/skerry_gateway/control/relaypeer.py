@@ -2,8 +2,8 @@
 
 It is in no list of members: policy, administrators and the console do not know it. Each map stream holds what it was told of it, so a
 change costs one message a stream and nothing else is looked at. The chunk of the packet filter that comes with it says that it may be asked
-to relay (`tailscale.com/cap/relay-target`, from its addresses to the node's own) and lets no packet in; stock clients of version 94 and
-later also drop what a jailed peer begins.
+to relay (`tailscale.com/cap/relay-target`, from its addresses to the node's own) and lets no packet in. A capability that stock clients do
+not know tells ours that it is nothing to show to people.
 """
 
 from collections.abc import Iterable
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skerry_core.tailcfg.keys import encode_key
+from skerry_core.tailcfg.node import INFRASTRUCTURE
 from skerry_gateway.store import Network, Node, addresses
 
 from . import hostinfo
@@ -52,7 +53,7 @@ class RelayPeer:
             "Cap": CAPABLE,
             "MachineAuthorized": True,
             "Online": True,
-            "IsJailed": True,
+            "CapMap": {INFRASTRUCTURE: None},
         }
         if self.endpoints:
             found["Endpoints"] = list(self.endpoints)

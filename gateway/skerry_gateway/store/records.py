@@ -5,6 +5,7 @@ is a secret: of pre-auth keys, links and sessions the store knows hashes only, a
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class Network:
     approval: bool  # nodes that sign in wait for an administrator
     key_expiry_ms: int | None  # how long a person's node may stay without signing in again; None: for ever
     created_ms: int
+    dns: dict[str, Any]  # settings of names; what they are is control/dns.py
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,11 @@ class User:
     role: str  # "owner" | "admin" | "member"
     created_ms: int
     signed_in_ms: int | None
+
+    @property
+    def email(self) -> str:
+        """The address that the name is; "" when it is a plain name."""
+        return self.name if "@" in self.name else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +91,4 @@ class PolicyVersion:
     text: str
     author: str
     created_ms: int
+    reason: str

@@ -1,5 +1,6 @@
 /* The UDP relay: what is let up to Python and how much of it, and a relay on the loopback between an IPv4 and an IPv6 client: singles, runs and
- * mixtures of them come out unchanged and in order, with every feature on and off; strangers and rubbish do not; pairs change under load. */
+ * mixtures of them come out unchanged and in order, with every feature on and off; strangers and rubbish do not; what comes before its pair is bound waits for that; pairs
+ * change under load. */
 #include "check.h"
 
 #include <errno.h>
@@ -292,6 +293,100 @@ static void test_to_python(void)
     lab_close(&l);
 }
 
+static size_t question(uint8_t *out, uint32_t vni, const uint8_t *key, uint8_t mark)
+{
+    const uint8_t head[14] = {0, 0, 0x7a, 0x11, (uint8_t)(vni >> 16), (uint8_t)(vni >> 8), (uint8_t)vni, 0, 'T', 'S', 0xf0, 0x9f, 0x92, 0xac};
+    memset(out, mark, 132);
+    memcpy(out, head, sizeof head);
+    memcpy(out + 14, key, 32);
+    return 132;
+}
+
+static void ask(struct lab *l, const struct end *from, const uint8_t *key, uint8_t mark)
+{
+    uint8_t data[132];
+    send_from(l, from, data, question(data, VNI, key, mark), 0);
+}
+
+static void expect_question(const struct end *e, uint8_t mark)
+{
+    uint8_t got[2000];
+    CHECK(next(e, got, sizeof got, 5000) == 132 && got[131] == mark);
+}
+
+static void wait_for(peerrelay *r, const char *name, uint64_t value)
+{
+    for (int i = 0; counter(r, name) != value; i++) {
+        CHECK(i < 5000);
+        usleep(1000);
+    }
+}
+
+static int held(peerrelay *r)
+{
+    pthread_rwlock_wrlock(&r->table);
+    int count = r->held;
+    pthread_rwlock_unlock(&r->table);
+    return count;
+}
+
+/* What clients ask each other before both are bound, and from a new address before that is bound. */
+static void test_hold(void)
+{
+    struct lab l = lab_open(3);
+    uint8_t data[2000];
+    for (uint8_t mark = 1; mark <= 3; mark++) /* of three the newest two */
+        ask(&l, &l.clients[0], keys[0], mark);
+    ask(&l, &l.clients[1], keys[1], 4);
+    wait_for(l.r, "drop_unbound", 1);
+    ask(&l, &l.stranger, keys[1], 5); /* says that it is the second, and is not */
+    ask(&l, &l.stranger, (const uint8_t[32]){3}, 6);
+    send_from(&l, &l.clients[0], data, question(data, VNI, keys[0], 7) - 60, 0);
+    data_message(data, 132, VNI, 8);
+    send_from(&l, &l.clients[0], data, 132, 0);
+    wait_for(l.r, "drop_unbound", 4);
+    CHECK(held(l.r) == 4);
+    CHECK(pair_up(&l, VNI) && held(l.r) == 0);
+    expect_question(&l.clients[1], 2);
+    expect_question(&l.clients[1], 3);
+    expect_question(&l.clients[0], 4);
+    wait_for(l.r, "drop_unbound", 5);
+    CHECK(counter(l.r, "packets") == 3 && counter(l.r, "bytes") == 3 * 132);
+    CHECK(next(&l.clients[1], data, sizeof data, 0) < 0 && next(&l.clients[0], data, sizeof data, 0) < 0);
+
+    ask(&l, &l.stranger, keys[0], 9); /* this time it is the first, which moved */
+    while (held(l.r) == 0)
+        usleep(1000);
+    CHECK(shim_peerrelay_bind(l.r, VNI, (const uint8_t *)&l.stranger.path, (const uint8_t *)&l.clients[1].path));
+    expect_question(&l.clients[1], 9);
+    ask(&l, &l.clients[0], keys[0], 10);
+    while (held(l.r) == 0)
+        usleep(1000);
+    CHECK(shim_peerrelay_close(l.r, VNI) && held(l.r) == 0 && counter(l.r, "drop_unbound") == 6);
+    lab_close(&l);
+}
+
+/* Bounds in number and time, without sockets. */
+static void test_hold_bounds(void)
+{
+    peerrelay *r = shim_peerrelay_new();
+    struct path from = {.family = 4, .port = 1};
+    uint8_t data[132];
+    int taken = 0;
+    for (uint32_t vni = 1; vni <= 3000; vni++) {
+        CHECK(shim_peerrelay_open(r, vni, keys[0], keys[1]));
+        for (int i = 0; i < 2; i++)
+            taken += hold(r, place_of(r, (const uint8_t[]){0, 0, 0, 0, 0, (uint8_t)(vni >> 8), (uint8_t)vni, 0}), &from, data, question(data, vni, keys[i], 1), 1000);
+    }
+    CHECK(taken == PLACE_HELD_ALL && r->held == PLACE_HELD_ALL);
+    struct place *place = map_get(&r->places, 1);
+    place->sides[0].path = place->sides[1].path = from;
+    hold_release(r, place, 1000 + 5001); /* nobody waits for the answer any more */
+    CHECK(r->held == PLACE_HELD_ALL - 2 && counter(r, "drop_unbound") == 2 && counter(r, "packets") == 0);
+    CHECK(hold(r, place, &from, data, question(data, 1, keys[0], 1), 1) == 1);
+    shim_peerrelay_free(r);
+}
+
 /* Rubbish from everybody while pairs come and go; what is right still passes. */
 static void test_hostile(void)
 {
@@ -302,6 +397,8 @@ static void test_hostile(void)
         any_bytes(data, len);
         if (below(4))
             data_message(data, 12, below(2) ? VNI : below(16), round);
+        if (below(4) == 0)
+            len = question(data, below(16), keys[below(2)], 1);
         data[below(8) % len] ^= (uint8_t)below(256);
         send_from(&l, below(2) ? &l.stranger : &l.clients[below(2)], data, len, len > 100 && below(2) ? 9 + len / 8 : 0);
         if (round % 7 == 0) {
@@ -340,6 +437,8 @@ int main(void)
     for (unsigned features = 0; features < 4; features++)
         test_forward(features);
     test_to_python();
+    test_hold();
+    test_hold_bounds();
     test_hostile();
     return 0;
 }
