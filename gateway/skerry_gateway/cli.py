@@ -276,7 +276,8 @@ def _taking(*names: str) -> Arguments:
 
 def build_parser() -> argparse.ArgumentParser:
     builder = _Builder()
-    for section in (_serve_parser, _users_parser, _nodes_parser, _routes_parser, _keys_parser, _policy_parser, _network_parser, _dns_parser):
+    people = (_users_parser, _nodes_parser, _routes_parser, _keys_parser)
+    for section in (_serve_parser, *people, _policy_parser, _network_parser, _dns_parser):
         section(builder)
     return builder.parser
 

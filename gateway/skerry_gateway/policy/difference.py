@@ -76,7 +76,8 @@ def _lines(opens: bool, edges: Iterable[Edge], without: Compiled, having: Compil
 
 def _connections(edge: Edge) -> Iterator[tuple[int, int, _Service]]:
     for reach in edge.destinations:
-        where = {"internet": "the Internet", "routed": "what is routed", "prefix": reach.texts[0] if reach.texts else ""}.get(reach.kind, "")
+        words = {"internet": "the Internet", "routed": "what is routed", "prefix": reach.texts[0] if reach.texts else ""}
+        where = words.get(reach.kind, "")
         service = (edge.protocols, where, reach.ports)
         for node_id in reach.nodes:
             for source in edge.sources:
