@@ -116,9 +116,9 @@ def _remedy(place: "tuple[str, str]", chain: str, names: "set[str]", tun: str) -
         who, do = "firewalld", f"firewall-cmd --permanent --zone=trusted --add-interface={tun} && firewall-cmd --reload"
     elif any(name.startswith("ufw") for name in names):
         who, do = "ufw", f"ufw route allow in on {tun} && ufw route allow out on {tun}"
-    elif "DOCKER-USER" in names:
-        tool = "ip6tables" if family == "ip6" else "iptables"
-        who, do = "Docker", f"{tool} -I DOCKER-USER -i {tun} -j ACCEPT && {tool} -I DOCKER-USER -o {tun} -j ACCEPT"
+    elif any(name.startswith("DOCKER") for name in names):
+        tool, place_of_ours = "ip6tables" if family == "ip6" else "iptables", "DOCKER-USER" if "DOCKER-USER" in names else chain
+        who, do = "Docker", " && ".join(f"{tool} -I {place_of_ours} -{way} {tun} -j ACCEPT" for way in "io")
     else:
         who = f"the chain {chain} of the table {family} {table}"
         do = " && ".join(f"nft insert rule {family} {table} {chain} {key} {tun} accept" for key in ("iifname", "oifname"))

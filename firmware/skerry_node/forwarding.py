@@ -15,6 +15,7 @@ from skerry_core.errors import LocalError
 
 from . import firewall
 from .handover import boot_id
+from .netlink import Tables
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,8 +31,9 @@ LOOK_AGAIN = 30_000  # ms between two looks for obstacles
 class Forwarding:
     """`apply(routes, snat)` any number of times, then `clear()`. `problems`: what does not work, one sentence each."""
 
-    def __init__(self, tun: str, folder: str) -> None:
+    def __init__(self, tun: str, folder: str, tables: Tables) -> None:
         """`folder` keeps what to put back."""
+        self._tables = tables
         self._tun, self._path = tun, os.path.join(folder, "forwarding.json")
         self.problems: list[str] = []
         self._before: dict[str, str] = {}  # by name below SYSCTL
@@ -92,7 +94,7 @@ class Forwarding:
         wanted.update({SWITCHES[size]: "1" for size in sorted(sizes) if read(SWITCHES[size]) is not None})
         fresh = {name: read(name) or "0" for name in wanted if name not in self._before and read(name) not in (None, wanted[name])}
         if fresh or not self._left:
-            self._bridges = self._bridges or bridges()
+            self._bridges = self._bridges or self._tables.bridges()
             self._before.update(fresh)
             self._left = True
             self._try(self._remember)
@@ -114,7 +116,7 @@ class Forwarding:
     def _put_back(self, name: str) -> None:
         if name in self._before:
             ours = "2" if name.endswith("accept_ra") else "1"
-            if read(name) == ours and not set(bridges()) - set(self._bridges):
+            if read(name) == ours and not set(self._tables.bridges()) - set(self._bridges):
                 self._write(name, self._before[name])
             del self._before[name]
 
@@ -171,13 +173,5 @@ def router_advertised() -> "list[str]":
     folder = os.path.join(SYSCTL, "net/ipv6/conf")
     try:
         return [f"net/ipv6/conf/{link}/accept_ra" for link in sorted(os.listdir(folder)) if link not in ("all", "default", "lo")]
-    except OSError:
-        return []
-
-
-def bridges() -> "list[str]":
-    """Names of the bridges that there are."""
-    try:
-        return sorted(name for name in os.listdir("/sys/class/net") if os.path.exists(f"/sys/class/net/{name}/bridge"))
     except OSError:
         return []

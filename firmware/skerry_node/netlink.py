@@ -29,7 +29,7 @@ NEWADDR, DELADDR, GETADDR = 20, 21, 22
 NEWROUTE, DELROUTE, GETROUTE = 24, 25, 26
 NEWRULE, DELRULE, GETRULE = 32, 33, 34
 REQUEST, ACK, DUMP, EXCL, CREATE = 0x1, 0x4, 0x300, 0x200, 0x400
-IFLA_IFNAME, IFLA_MTU, IFLA_AF_SPEC, IFLA_INET6_ADDR_GEN_MODE = 3, 4, 26, 8
+IFLA_IFNAME, IFLA_MTU, IFLA_LINKINFO, IFLA_AF_SPEC, IFLA_INET6_ADDR_GEN_MODE, IFLA_INFO_KIND = 3, 4, 18, 26, 8, 1
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS = 1, 2, 8
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_MULTIPATH, RTA_TABLE, RTA_VIA = 1, 4, 5, 6, 9, 15, 18
 FRA_PRIORITY, FRA_FWMARK, FRA_TABLE, FRA_FWMASK, FRA_PROTOCOL = 6, 10, 15, 16, 21
@@ -98,6 +98,15 @@ class Tables:
             name = attributes(body[16:]).get(IFLA_IFNAME, b"").rstrip(b"\0").decode("utf-8", "replace")
             found[index] = (name, flags)
         return found
+
+    def bridges(self) -> "list[str]":
+        """Names of the bridges."""
+        found = []
+        for body in self._request(GETLINK, DUMP, struct.pack("=BxHiII", 0, 0, 0, 0, 0)):
+            known = attributes(body[16:])
+            if attributes(known.get(IFLA_LINKINFO, b"")).get(IFLA_INFO_KIND, b"").rstrip(b"\0") == b"bridge":
+                found.append(known.get(IFLA_IFNAME, b"").rstrip(b"\0").decode("utf-8", "replace"))
+        return sorted(found)
 
     def addresses(self) -> "list[tuple[int, bytes, int, int, int]]":
         """All addresses: (link index, address, prefix bits, scope, IFA_F_* flags)."""

@@ -80,7 +80,7 @@ class Node:
         try:
             self.tables = self._kept(Tables(), Tables.close)
             self.monitor = self._kept(Monitor(), Monitor.close)
-            self.forwarding = self._kept(Forwarding(self.path.name, self.state.path), Forwarding.clear)
+            self.forwarding = self._kept(Forwarding(self.path.name, self.state.path, self.tables), Forwarding.clear)
             self.streams = self._kept(Streams(self.selector, self.path.transport), Streams.shut)
             self.selector.register(self.monitor.fileno(), selectors.EVENT_READ, self._network_changed)
             self.selector.register(self.path.transport.fileno(), selectors.EVENT_READ, lambda _mask: None)  # pump() polls it

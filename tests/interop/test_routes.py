@@ -45,9 +45,9 @@ def join(lab: Lab, gateway: Gateway, kind: type[Node], name: str, *options: str)
     return node
 
 
-def router(lab: Lab, gateway: Gateway, kind: type[Node], *options: str) -> tuple[Node, Site]:
+def router(lab: Lab, gateway: Gateway, kind: type[Node], *options: str, host: Host | None = None) -> tuple[Node, Site]:
     """A node in front of a site, whose routes are approved."""
-    host = lab.public("router")
+    host = host or lab.public("router")
     site = Site(lab, host)
     if kind is Tailscaled:  # ours does that itself
         for name in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
