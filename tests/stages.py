@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 VENV = ROOT / ".venv" / "bin"
 PYTEST = [str(VENV / "pytest"), "-q", "-p", "no:cacheprovider"]
 NETLAB = [str(VENV / "python"), "-m", "tests.netlab"]
-PARTNERS = {"tailscaled", "tailscale", "derper", "testcontrol"}
+PARTNERS = {"tailscaled", "tailscale", "derper", "testcontrol", "dnsmasq", "systemd-resolved", "NetworkManager"}
 
 # name: (commands, budget in seconds); commands that run pytest get --junitxml; those of a stage in BESIDE run at the same time
 STAGES = {

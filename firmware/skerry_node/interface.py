@@ -40,6 +40,7 @@ class Interface:
         self._throws: set[Prefix] = set()
         self._desired: dict[str, Any] | None = None
         self._link: tuple[bool, int] | None = None
+        self._service: set[Prefix] = set()
         self._adopt()
 
     def _find(self) -> int:
@@ -63,7 +64,7 @@ class Interface:
     def apply(self, desired: "dict[str, Any]") -> None:
         """Make it so. What the kernel refuses is in `problems` and is tried again at the next call."""
         self.problems, self._desired = [], desired
-        addresses = {(bytes(a), int(b)) for a, b in desired["addresses"]}
+        addresses = {(bytes(a), int(b)) for a, b in desired["addresses"]} | (self._service if desired["up"] else set())
         plan = self._plan(desired)
         routes, throws = set(plan.routes), set(plan.throws)
         link = (bool(desired["up"]), int(desired["mtu"]))
@@ -74,7 +75,8 @@ class Interface:
             self._set_link(link)
         # the kernel flushes every IPv4 route of a link with its last address: the new ones first
         for prefix in sorted(addresses - self._addresses):
-            self._add(self._addresses, prefix, self._tables.add_address, "address", self.index)
+            add = self._tables.add_service_address if prefix in self._service else self._tables.add_address
+            self._add(self._addresses, prefix, add, "address", self.index)
         for prefix in self._addresses - addresses:
             self._drop(self._addresses, prefix, self._tables.remove_address, self.index)
         self._routes, self._throws = map(set, self._tables.routes(self.index))
@@ -115,8 +117,16 @@ class Interface:
         except OSError as error:
             self.problems.append(f"cannot set the rules that lead into the tunnel: {_reason(error)}")
 
+    def serve(self, prefixes: "list[Prefix]") -> None:
+        """Addresses besides those of the map, that this host's own programs ask on; never a source of packets by themselves."""
+        if set(prefixes) != self._service:
+            self._service = set(prefixes)
+            if self._desired is not None:
+                self.apply(self._desired)
+
     def clear(self) -> None:
         """Take everything off the link again."""
+        self._service = set()
         try:
             self.apply({"addresses": [], "routes": [], "exit": False, "up": False, "mtu": self._link[1] if self._link else 1280})
         except OSError:

@@ -75,6 +75,7 @@ class Membership:
         self.prefs.set(changes)
         self.prefs.values["want_running"] = True
         self.last_error = ""
+        self.node.names.refresh()
         arguments = self._told(changes)
         if gateway is None:
             arguments["gateway"] = current
@@ -84,6 +85,7 @@ class Membership:
         def done(result: "dict[str, Any]") -> None:
             if result.get("error"):
                 self.prefs.values = before
+                self.node.names.refresh()
             else:
                 self.node.forward()
                 self.node.save()
@@ -102,7 +104,7 @@ class Membership:
         self._then_save("logout", {}, answer)
 
     def set(self, changes: "dict[str, Any]", answer: "Answer") -> None:
-        """Change hostname and what is routed (prefs.ROUTING)."""
+        """Change hostname, accept_dns and what is routed (prefs.ROUTING)."""
         before = dict(self.prefs.values)
         self.prefs.set(changes)
         told = self._told(changes)
@@ -112,6 +114,8 @@ class Membership:
                 self.prefs.values = before
             else:
                 self.node.forward()
+                result = {**result, "changed": sorted(name for name in changes if before.get(name) != changes[name])}
+            self.node.names.refresh()
             answer(result)
 
         self._then_save("set", told, done)

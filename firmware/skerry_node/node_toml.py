@@ -12,6 +12,7 @@ snat_subnet_routes = true                      # hosts in those subnets see this
 accept_routes = true                           # take subnets that others offer
 exit_node = "office"                           # send everything through that peer: its name or address
 exit_node_allow_lan_access = true              # but not what is for this host's own links
+accept_dns = true                              # names of the network on this host (true unless said otherwise)
 ```
 Every field may be left out. An unknown field is an error that names it: a misspelt `gateway` must not look like a
 node that does not want to join. Values are checked by the same functions that check the command line.
@@ -142,6 +143,7 @@ SCHEMA: "dict[str, tuple[type, str, Check]]" = {
     "accept_routes": (bool, "true or false", _accept),
     "exit_node": (str, "text", check_exit_node),
     "exit_node_allow_lan_access": (bool, "true or false", _accept),
+    "accept_dns": (bool, "true or false", _accept),
 }
 
 

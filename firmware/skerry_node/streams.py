@@ -18,7 +18,7 @@ import socket
 
 from . import tls, zstd
 from .loading import Loading
-from .netlink import MARK
+from .netlink import bypass
 from .resolver import Resolver, interleave, literal
 from .tls import Refused, Tls
 
@@ -26,6 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .dns.lookup import Before
     from .resolver import Address
 
 LIMIT = 1 << 20
@@ -104,6 +105,10 @@ class Streams:
         name = self._names.pop(number)
         packed = [socket.inet_pton(family, text.partition("%")[0]) for family, text, _port in addresses]
         self.events.append(("resolved", name, packed))
+
+    def look_up_by(self, before: "Before | None") -> None:
+        """Ask these servers for names from now on, not the system; None: the system."""
+        self._resolver.before = before
 
     def write(self, number: int, data: bytes) -> None:
         """Send, now or when there is room. Unknown streams are ignored: they closed meanwhile."""
@@ -359,11 +364,3 @@ class Streams:
 def _tried(stream: Stream) -> str:
     tried = stream.failures + [stream.failure(host, "silent") for host in stream.attempts.values()]
     return f" ({'; '.join(tried)})" if tried else ""
-
-
-def bypass(sock: socket.socket) -> None:
-    """What this socket sends never enters the tunnel. Without the right to say so nothing was routed into it either."""
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, MARK)
-    except PermissionError:
-        pass

@@ -14,7 +14,9 @@ from skerry_node import node_toml
 from . import output
 from .client import Client, Failed
 
-SETTINGS = ("hostname", "advertise_exit_node", "accept_routes", "exit_node", "exit_node_allow_lan_access", "snat_subnet_routes")
+SETTINGS = (
+    "hostname", "accept_dns", "advertise_exit_node", "accept_routes", "exit_node", "exit_node_allow_lan_access", "snat_subnet_routes",
+)  # fmt: skip
 RATE_WAIT = 0.3  # seconds between two looks
 
 TYPE_CHECKING = False
@@ -77,9 +79,11 @@ def set_(client: Client, arguments: argparse.Namespace) -> int:
     answer = client.call("POST", "skerry/set", changes)
     if arguments.json:
         return _json(answer)
+    names = [name.replace("_", "-") for name in answer["changed"]]
+    said = f"Changed: {', '.join(names)}" if names else "It was so already"
     if changes.get("routes") or changes.get("advertise_exit_node"):
-        return _print(output.wrap("Offered; the network's administrator approves it: skerry-gateway routes approve NAME, or the console"))
-    return 0
+        said += ". An administrator of the network approves what is offered: skerry-gateway routes approve NAME, or the console"
+    return _print(output.wrap(said))
 
 
 def exit_nodes(client: Client, arguments: argparse.Namespace) -> int:

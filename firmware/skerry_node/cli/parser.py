@@ -5,6 +5,7 @@ import functools
 import os
 import shutil
 
+from skerry_core.errors import LocalError
 from skerry_node.membership import VERSION
 from skerry_node.options import default_socket
 
@@ -95,6 +96,10 @@ def parser() -> argparse.ArgumentParser:
     capture.add_argument("--seconds", metavar="N", type=positive, help="stop after N seconds")
     capture.add_argument("--snaplen", metavar="BYTES", type=positive, help="bytes kept of each packet (default: all)")
     capture.add_argument("--file", metavar="FILE", help="write there, not to standard output")
+    dns = verb("dns", "show how names are answered on this host, or ask for one", "skerry dns query camera-1", _dns)
+    dns.add_argument("action", choices=("status", "query"))
+    dns.add_argument("name", nargs="?", metavar="NAME", help="what to ask for (query)")
+    dns.add_argument("type", nargs="?", default="A", metavar="TYPE", help="such as A, AAAA, PTR, TXT (default: A)")
     verb("logout", "leave the network; this node's keys are thrown away", "skerry logout", commands.logout)
     return top
 
@@ -107,23 +112,34 @@ def _settings(parser: argparse.ArgumentParser) -> None:
         ("advertise-exit-node", "offer to carry everything to the Internet"),
         ("accept-routes", "use the subnets that others carry"),
         ("exit-node-allow-lan-access", "with an exit node: reach this host's own links directly"),
+        ("accept-dns", "use the network's names on this host; =false leaves its DNS alone (default: yes)"),
         ("snat-subnet-routes", "hosts in advertised subnets see this node's address, not the peer's (default: yes)"),
     ):
-        parser.add_argument(f"--{name}", type=truth, nargs="?", const=True, metavar="BOOL", help=words)
-
-
-def truth(text: str) -> bool:
-    """true or false, for argparse."""
-    known = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-    if text.lower() not in known:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected true or false")
-    return known[text.lower()]
+        parser.add_argument(f"--{name}", type=boolean, nargs="?", const=True, metavar="BOOL", help=words)
 
 
 def _capture(client: Client, arguments: argparse.Namespace) -> int:
     from .capture import capture
 
     return capture(client, arguments)
+
+
+def _dns(client: Client, arguments: argparse.Namespace) -> int:
+    from .names import query, status
+
+    if arguments.action == "status":
+        return status(client, arguments)
+    if arguments.name is None:
+        raise LocalError("name what to ask for, as in skerry dns query camera-1")
+    return query(client, arguments)
+
+
+def boolean(text: str) -> bool:
+    """true or false, for argparse."""
+    known = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+    if text.lower() not in known:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected true or false")
+    return known[text.lower()]
 
 
 def positive(text: str) -> int:

@@ -4,8 +4,9 @@
 GET   status whois?addr= prefs derpmap serve-config watch-ipn-bus   READ    as Tailscale's LocalAPI
 POST  ping?ip=&type= check-prefs                                    READ
 PATCH prefs   POST start login-interactive logout                   WRITE
-GET   skerry/status skerry/why?peer= skerry/watch                   READ    ours
-POST  skerry/ping skerry/netcheck                                   READ
+GET   dns-query?name=&type= dns-config dns-osconfig                 READ
+GET   skerry/status skerry/why?peer= skerry/watch skerry/dns        READ    ours
+POST  skerry/ping skerry/netcheck skerry/dns-query                  READ
 POST  skerry/up skerry/down skerry/logout skerry/set                WRITE
 POST  skerry/capture?side=&peer=&count=&seconds=&snaplen=           WRITE   pcapng: capture.py
 ```
@@ -19,7 +20,7 @@ import os
 from .. import clock
 from ..membership import REFUSED
 from ..signin import code_of
-from . import snapshot, tailscale
+from . import names, snapshot, tailscale
 from .capture import Capture
 from .http import Refusal, Request
 from .rates import Rates
@@ -59,6 +60,7 @@ class Api:
             ("POST", "start"): (WRITE, self._start),
             ("POST", "login-interactive"): (WRITE, self._login),
             ("POST", "logout"): (WRITE, self._logout),
+            **names.verbs(node, READ),
             ("GET", "skerry/status"): (READ, self._our_status),
             ("GET", "skerry/why"): (READ, self._why),
             ("GET", "skerry/watch"): (READ, self._watch),

@@ -25,6 +25,7 @@ def status(shown: "Document", peers: bool = True) -> "Document":
     """ipnstate.Status"""
     own = shown["self"]
     suffix = own["dns_name"].partition(".")[2].rstrip(".")
+    tailnet = {"Name": shown["network"], "MagicDNSSuffix": suffix, "MagicDNSEnabled": shown["dns"]["magic"]}
     return {
         "Version": VERSION,
         "TUN": True,
@@ -35,7 +36,7 @@ def status(shown: "Document", peers: bool = True) -> "Document":
         "Self": node(shown, own),
         "Health": shown["health"],
         "MagicDNSSuffix": suffix,
-        "CurrentTailnet": {"Name": shown["network"], "MagicDNSSuffix": suffix, "MagicDNSEnabled": False} if own["addresses"] else None,
+        "CurrentTailnet": tailnet if own["addresses"] else None,
         "CertDomains": None,
         "Peer": {row["key"]: node(shown, row) for row in shown["peers"]} if peers else None,
         "User": {number: profile(user, number) for number, user in shown["users"].items()},
@@ -156,7 +157,7 @@ def prefs(values: "Document", state: str, offered: "list[str]") -> "Document":
         "ExitNodeIP": way_out if number else "",
         "InternalExitNodePrior": "",
         "ExitNodeAllowLANAccess": bool(values.get("exit_node_allow_lan_access")),
-        "CorpDNS": False,
+        "CorpDNS": bool(values.get("accept_dns", True)),
         "RunSSH": False,
         "RunWebClient": False,
         "WantRunning": bool(values.get("want_running")),
@@ -187,6 +188,7 @@ def changes(document: "Document") -> "Document":
         "RouteAll": "accept_routes",
         "ExitNodeAllowLANAccess": "exit_node_allow_lan_access",
         "NoSNAT": "snat_subnet_routes",
+        "CorpDNS": "accept_dns",
         "WantRunning": "want_running",
     }
     found = {}
