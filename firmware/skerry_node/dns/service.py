@@ -112,7 +112,7 @@ class Names:
 
     @property
     def _bypass(self) -> bool:
-        return self.system.in_force
+        return self.system.in_force or bool(self._node.engine.exits.wanted)
 
     def _wanted(self, known: names.Names) -> "Wish | None":
         own = self._node.engine.netmap.self_node
