@@ -308,6 +308,6 @@ def test_names_through_an_exit_node(lab: Lab, gateway: Gateway, isp: Dnsmasq) ->
     asked = lan.log()
     finds(client.host, "out", out.address)
     assert client.query("lan.example") == [] and lan.log() == asked  # the LAN's server hears nothing
-    assert out.dns()["counts"]["queries"] > 0
+    assert out.dns()["counts"]["queries"] > 0 and isp.asked("www.isp.example")
     client.cli("set", "--exit-node=")
     finds(client.host, "www.isp.example", "203.0.113.80")

@@ -11,6 +11,8 @@ import socket
 
 from skerry_core import ip
 
+from ..netlink import bypass
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -205,8 +207,9 @@ def is_behind(address: str, family: int) -> bool:
 
 
 def way_to(address: str, family: int) -> str:
-    """This host's address on the way there; "" without one."""
+    """This host's address on the way there, the tunnel aside; "" without one."""
     with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
+        bypass(probe)
         try:
             probe.connect((address, 9))
         except OSError:
