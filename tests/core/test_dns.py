@@ -432,3 +432,15 @@ def test_only_domains_are_told_to_others():
     assert world.names.search == ["tn.example", "ok_1.example"]
     assert all(names.is_domain(each) for each in world.names.domains) and "a b" not in world.names.domains
     assert len(World(Domains=[f"d{number}.example" for number in range(99)]).names.search) == 32
+
+
+def test_with_an_exit_node_servers_of_the_lan_are_not_asked():
+    lan, own, public = [(ip.parse_address(text), 53) for text in ("192.168.1.1", "127.0.0.1", "198.51.100.1")]
+    more = [(ip.parse_address(text), 53) for text in ("fe80::1", "fd00::1", "10.0.0.1", "172.31.0.1", "100.64.0.9", "169.254.1.1")]
+    assert Names(netmap(), [lan, own, public, *more], True).default == [own, public]
+    assert Names(netmap(), [lan, public]).default == [lan, public]
+    assert Names(netmap(), [lan], True).default == [] and Names(netmap(), [lan], True).cut_off
+    fallback = Names(netmap(FallbackResolvers=[{"Addr": "10.0.0.53:5353"}]), [lan], True)
+    assert fallback.default == [CORP] and not fallback.cut_off
+    assert Names(netmap(Resolvers=[{"Addr": "10.0.0.53:5353"}]), [lan], True).default == [CORP]
+    assert names.reached_from_elsewhere(ip.parse_address("2001:db8::1")) and not names.reached_from_elsewhere(ip.parse_address("::"))

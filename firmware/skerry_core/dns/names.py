@@ -9,6 +9,9 @@
     localhost; local, onion, ...     127.0.0.1 and ::1; "no such name": they never leave a host (RFC 6761, 6762, 7686)
     everything else                  Resolvers of the map, else those that this host had before, else FallbackResolvers
 
+With an exit node in use, the servers before are asked through it, if it can reach them at all: those with a public address, and this host's
+own (127.0.0.1), whose questions go through it in turn. What a LAN's server would answer is nobody's business then.
+
 A resolver is "address" or "address:port"; one by https is not asked (`unusable` counts them).
 """
 
@@ -54,8 +57,8 @@ def server(text: "Any") -> "Server":
 class Names:
     """One map's answers. Made anew when the map or the host's own servers change."""
 
-    def __init__(self, netmap: "NetworkMap", before: "list[Server]") -> None:
-        """`before`: the servers that this host had."""
+    def __init__(self, netmap: "NetworkMap", before: "list[Server]", through: bool = False) -> None:
+        """`before`: the servers that this host had; `through`: everything goes through an exit node."""
         config, own = netmap.dns, netmap.self_node
         self._netmap = netmap
         self._index: dict[str, Any] | None = None
@@ -73,7 +76,9 @@ class Names:
         for record in config.get("ExtraRecords") or []:
             self._add(record)
         self.chosen = self._servers(config.get("Resolvers") or [])
-        self.default = self.chosen or before or self._servers(config.get("FallbackResolvers") or [])
+        usable = [each for each in before if not through or reached_from_elsewhere(each[0])]
+        self.default = self.chosen or usable or self._servers(config.get("FallbackResolvers") or [])
+        self.cut_off = through and bool(before) and not self.default
 
     @property
     def wanted(self) -> bool:
@@ -200,6 +205,16 @@ class Names:
 def _soa(zone: bytes) -> "Record":
     """Says how long "no" may be believed (RFC 2308)."""
     return (zone, message.SOA, TTL, b"\x06skerry\0\x06skerry\0" + struct.pack(">IIIII", 1, 3600, 600, 86400, TTL))
+
+
+def reached_from_elsewhere(address: bytes) -> bool:
+    """Whether an exit node can reach that address for us, or it is on this host: not private, shared or link-local."""
+    if len(address) == 16:
+        return address[0] & 0xE0 == 0x20 or address == bytes(15) + b"\1"
+    first, second = address[0], address[1]
+    shared = first == 100 and second & 0xC0 == 64
+    private = first in (0, 10) or (first == 172 and second & 0xF0 == 16) or (first, second) in ((192, 168), (169, 254))
+    return not (shared or private) and first < 224
 
 
 def is_domain(text: str) -> bool:

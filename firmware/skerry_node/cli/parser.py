@@ -96,6 +96,8 @@ def parser() -> argparse.ArgumentParser:
     capture.add_argument("--seconds", metavar="N", type=positive, help="stop after N seconds")
     capture.add_argument("--snaplen", metavar="BYTES", type=positive, help="bytes kept of each packet (default: all)")
     capture.add_argument("--file", metavar="FILE", help="write there, not to standard output")
+    code = verb("code", "print the code that this board's portal asks for", "skerry code", commands.code)
+    code.add_argument("--new", action="store_true", help="make another code; every browser has to enter it")
     dns = verb("dns", "show how names are answered on this host, or ask for one", "skerry dns query camera-1", _dns)
     dns.add_argument("action", choices=("status", "query"))
     dns.add_argument("name", nargs="?", metavar="NAME", help="what to ask for (query)")
