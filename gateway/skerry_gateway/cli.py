@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NoReturn
 
-from skerry_core.errors import LocalError
+from skerry_core.errors import LocalError, PeerError
 
 from .options import Options
 
@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; its exit code."""
     parser = build_parser()
     args = parser.parse_args(argv)
-    as_json = getattr(args, "json", False)
+    as_json = getattr(args, "json", False) or getattr(args, "format", "") == "json"
     try:
         if args.command == "serve":
             return _serve(args)
@@ -135,8 +135,10 @@ def _verb(args: argparse.Namespace, as_json: bool) -> int:
     from skerry_gateway.admin.tables import SHOWN
 
     verb = f"{args.command} {args.action}"
+    if verb == "policy eval" and (args.batch or args.nodes):
+        return _eval_here(args, as_json)
     result = request(getattr(args, "state", None) or default_state(), verb, args.arguments(args))
-    failed = verb == "policy check" and not result["ok"]
+    failed = verb in ("policy check", "policy eval") and not result["ok"]
     if as_json:
         print(json.dumps(result))
     else:
@@ -149,6 +151,63 @@ def _policy_text(args: argparse.Namespace) -> dict[str, Any]:
         return {"text": sys.stdin.read() if args.file == "-" else Path(args.file).read_text()}
     except (OSError, UnicodeDecodeError) as error:
         raise LocalError(f"cannot read {args.file}: {error}") from None
+
+
+def _policy_change(args: argparse.Namespace) -> dict[str, Any]:
+    return {**_policy_text(args), "reason": args.reason}
+
+
+def _eval_text(args: argparse.Namespace) -> dict[str, Any]:
+    if args.policy is None:
+        return {"text": None}
+    return {"text": _policy_text(argparse.Namespace(file=args.policy))["text"]}
+
+
+def _reach_values(args: argparse.Namespace) -> dict[str, Any]:
+    return {"source": args.source, "destination": args.destination, "port": args.port, "protocol": args.proto}
+
+
+def _eval_here(args: argparse.Namespace, as_json: bool) -> int:
+    """policy eval for networks given as JSON, without the gateway's own state where no stored policy is asked for."""
+    from skerry_gateway.policy.evaluation import answer_line, evaluate
+
+    if args.batch:
+        for line in sys.stdin:
+            if line.strip():
+                print(json.dumps(answer_line(line)), flush=True)
+        return 0
+    snapshot = _snapshot(args.nodes)
+    if args.policy is None:
+        from skerry_gateway.admin.client import request
+
+        text = request(getattr(args, "state", None) or default_state(), "policy get", {"version": None})["text"]
+    else:
+        text = _eval_text(args)["text"]
+    try:
+        result = evaluate(text, snapshot)
+    except PeerError as error:
+        raise _Usage(f"{args.nodes}: {error}") from None
+    return _show_eval(result, as_json)
+
+
+def _show_eval(result: dict[str, Any], as_json: bool) -> int:
+    from skerry_gateway.admin.tables import evaluated
+
+    if as_json:
+        print(json.dumps(result))
+    if not as_json or not result["ok"]:
+        print(evaluated(result), file=sys.stdout if result["ok"] else sys.stderr)
+    return 0 if result["ok"] else 1
+
+
+def _snapshot(file: str) -> dict[str, Any]:
+    try:
+        found = json.loads(sys.stdin.read() if file == "-" else Path(file).read_text())
+    except (OSError, ValueError) as error:
+        raise _Usage(f"cannot read the nodes from {file}: {error}") from None
+    if not isinstance(found, dict):
+        raise _Usage(f"{file}: expected an object with users and nodes")
+    return found
 
 
 def _network_values(args: argparse.Namespace) -> dict[str, Any]:
@@ -277,8 +336,27 @@ def _keys_parser(builder: _Builder) -> None:
 
 def _policy_parser(builder: _Builder) -> None:
     policy = builder.group("policy", "who may reach whom")
-    for name, words in (("check", "say whether a policy is valid"), ("set", "put a policy in force")):
-        builder.action(policy, name, words, _policy_text).add_argument("file", metavar="FILE", help="HuJSON; - is standard input")
+    words = "say whether a policy is valid and passes its own tests"
+    builder.action(policy, "check", words, _policy_text).add_argument("file", metavar="FILE", help="HuJSON; - is standard input")
+    words = "show what a policy means for each node; with --nodes or --batch for a network given as JSON"
+    evaluation = builder.action(policy, "eval", words, _eval_text)
+    evaluation.add_argument("--policy", metavar="FILE", help="HuJSON (default: the policy in force)")
+    evaluation.add_argument("--nodes", metavar="FILE", help="JSON: users, nodes, domains (default: this gateway's own)")
+    evaluation.add_argument("--batch", action="store_true", help="each line of standard input is an object: id, policy, users, nodes")
+    evaluation.add_argument("--format", choices=("text", "json"), default="text", help="json is the same as --json")
+    words = "name the connections that a policy would open (+) and close (-)"
+    builder.action(policy, "diff", words, _policy_text).add_argument("file", metavar="FILE", help="HuJSON; - is standard input")
+    reach = builder.action(policy, "reach", "say whether a node reaches another on a port, and by which rule", _reach_values)
+    reach.add_argument("source", metavar="FROM", help="a node's name, id or address")
+    reach.add_argument("destination", metavar="TO")
+    reach.add_argument("port", type=int, metavar="PORT")
+    reach.add_argument("--proto", metavar="NAME", help="tcp, udp, icmp, ... (default tcp)")
+    change = builder.action(policy, "set", "put a policy in force", _policy_change)
+    change.add_argument("file", metavar="FILE", help="HuJSON; - is standard input")
+    change.add_argument("--reason", metavar="TEXT", help="why, for the history")
+    restore = builder.action(policy, "restore", "put an earlier version in force again, as a new one", _taking("version", "reason"))
+    restore.add_argument("version", type=int, metavar="VERSION", help="as policy history lists them; 0 is the default policy")
+    restore.add_argument("--reason", metavar="TEXT", help="why, for the history")
     get = builder.action(policy, "get", "print the policy", _taking("version"))
     get.add_argument("--version", type=int, metavar="N", help="an earlier one")
     builder.action(policy, "history", "list versions", _taking())

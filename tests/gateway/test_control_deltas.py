@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from skerry_core.tailcfg.netmap import NetworkMap
 from skerry_gateway.control.maps import _patch
-from skerry_gateway.policy import compiled
+from skerry_gateway.policy import Compiled, edges
 from tests.gateway.control_bench import Client, Gateway, join
 
 POLICIES = [
@@ -136,14 +136,14 @@ def facts(network):
     return own, peers, network.packet_filter(), network.dns, network.domain, users
 
 
-@pytest.mark.parametrize("split", [compiled.SPLIT, 0])
+@pytest.mark.parametrize("split", [edges.SPLIT, 0])
 @settings(max_examples=max(20, settings.default.max_examples // 5), suppress_health_check=list(HealthCheck))
 @given(plan=st.lists(steps, max_size=25))
 def test_sum_of_deltas_is_the_full_map(split, plan):
     """Also with filters in chunks, which small networks do not have."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiled, "SPLIT", split)
-        patch.setattr(compiled, "CHUNKS", 3)
+        patch.setattr(edges, "SPLIT", split)
+        patch.setattr(edges, "CHUNKS", 3)
         world = World()
         for what, who, value in plan:
             world.do(what, who, value)
@@ -151,7 +151,7 @@ def test_sum_of_deltas_is_the_full_map(split, plan):
 
 
 def test_one_node_more_changes_one_chunk_of_everybodys_filter(monkeypatch):
-    monkeypatch.setattr(compiled, "SPLIT", 4)
+    monkeypatch.setattr(edges, "SPLIT", 4)
     gateway = Gateway()
     clients = [join(gateway, seed, f"n{seed}") for seed in range(1, 9)]
     before = len(clients[0].maps)
@@ -184,7 +184,7 @@ def test_seeing_and_peers_are_the_same(text):
     for one in range(8):
         for other in range(8):
             expected = other in members.compiled.peers(one)
-            fresh = compiled.Compiled(members.policy, members.nodes.values(), members.users.values(), members.network.suffix)
+            fresh = Compiled(members.policy, members.nodes.values(), members.users.values(), members.network.suffix)
             assert fresh.sees(one, other) == expected
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from skerry_gateway.control import AdminError, Coordinator
 from skerry_gateway.store import User
 
-from . import verbs
+from . import policies, verbs
 from .arguments import check
 from .caller import Caller
 
@@ -35,10 +35,14 @@ VERBS: dict[str, tuple[verbs.Verb, dict[str, str], bool]] = {
     ),
     "keys list": (verbs.keys_list, {}, ANYONE),
     "keys revoke": (verbs.keys_revoke, {"id": "number"}, ANYONE),
-    "policy check": (verbs.policy_check, {"text": "text"}, ADMIN),
-    "policy get": (verbs.policy_get, {"version": "number?"}, ADMIN),
-    "policy set": (verbs.policy_set, {"text": "text"}, ADMIN),
-    "policy history": (verbs.policy_history, {}, ADMIN),
+    "policy check": (policies.policy_check, {"text": "text"}, ADMIN),
+    "policy eval": (policies.policy_eval, {"text": "text?"}, ADMIN),
+    "policy diff": (policies.policy_diff, {"text": "text"}, ADMIN),
+    "policy reach": (policies.policy_reach, {"source": "node", "destination": "node", "port": "number", "protocol": "text?"}, ADMIN),
+    "policy get": (policies.policy_get, {"version": "number?"}, ADMIN),
+    "policy set": (policies.policy_set, {"text": "text", "reason": "text?"}, ADMIN),
+    "policy restore": (policies.policy_restore, {"version": "number", "reason": "text?"}, ADMIN),
+    "policy history": (policies.policy_history, {}, ADMIN),
     "network show": (verbs.network_show, {}, ADMIN),
     "network set": (verbs.network_set, {"approval": "flag?", "suffix": "text?", "key_expiry": "text?"}, ADMIN),
     "dns show": (verbs.dns_show, {}, ADMIN),

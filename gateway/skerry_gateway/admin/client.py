@@ -20,7 +20,7 @@ _WAIT_S = 5.0
 _ANSWER_S = 60.0
 _MAX_ANSWER = 256 << 20
 # what may come before the first serve; other verbs would only hide a wrong --state
-_FIRST = ("users create", "users link", "keys create", "policy set", "policy check", "network set", "dns set")
+_FIRST = ("users create", "users link", "keys create", "policy set", "policy check", "policy get", "network set", "dns set")
 
 
 def request(state: Path, verb: str, arguments: dict[str, Any]) -> dict[str, Any]:

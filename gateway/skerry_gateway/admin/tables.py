@@ -73,16 +73,63 @@ def _keys(result: Result, wall_ms: int) -> str:
 
 
 def _history(result: Result, wall_ms: int) -> str:
-    rows = [[str(v["version"]), v["author"], since(v["created_ms"], wall_ms), str(v["characters"])] for v in result["versions"]]
-    return table(["VERSION", "AUTHOR", "SET", "CHARACTERS"], rows, "the default policy is in force; none was set")
+    rows = []
+    for version in result["versions"]:
+        facts = [str(version["version"]), version["author"], since(version["created_ms"], wall_ms), str(version["characters"])]
+        rows.append([*facts, version["reason"] or "-"])
+    return table(["VERSION", "AUTHOR", "SET", "CHARACTERS", "REASON"], rows, "the default policy is in force; none was set")
 
 
 def _check(result: Result, wall_ms: int) -> str:
     if result["ok"]:
-        return "the policy is valid"
-    error = result["error"]
-    where = f"line {error['line']}: " if error["line"] else ""
-    return f"{error['stage']} error: {where}{error['message']}"
+        return "the policy is valid" + (f", and passes its {result['tests']} tests" if result["tests"] else "")
+    return _refused(result["error"])
+
+
+def _refused(error: Result) -> str:
+    where = f"line {error['line']}" if error.get("line") else ""
+    where += f", column {error['column']}" if where and error.get("column") else ""
+    return f"{error['stage']} error: {where}{': ' if where else ''}{error['message']}"
+
+
+def _diff(result: Result, wall_ms: int) -> str:
+    lines = [("+ " if line["opens"] else "- ") + line["text"] for line in result["lines"]]
+    if result["left_out"]:
+        lines.append(f"... and {result['left_out']} more")
+    return "\n".join(lines) or "nobody gains or loses a connection"
+
+
+def _reach(result: Result, wall_ms: int) -> str:
+    verdict = "reaches" if result["allowed"] else "does not reach"
+    return f"{result['source']} {verdict} {result['destination']} on {result['protocol']} port {result['port']}: {result['why']}."
+
+
+def evaluated(result: Result, wall_ms: int = 0) -> str:
+    """What policy eval says, node by node."""
+    if not result["ok"]:
+        return _refused(result["error"])
+    return "\n\n".join(_node_policy(name, node) for name, node in result["nodes"].items()) or "no nodes"
+
+
+def _node_policy(name: str, node: Result) -> str:
+    lines = [name]
+    for rule in node["packet_filter"]:
+        sources, kinds = _few(rule["SrcIPs"]), ",".join(map(str, rule.get("IPProto", [])))
+        for entry in rule.get("DstPorts", []):
+            first, last = entry["Ports"]["First"], entry["Ports"]["Last"]
+            ports = "*" if (first, last) == (0, 65535) else str(first) if first == last else f"{first}-{last}"
+            lines.append(f"  in    {sources} -> {entry['IP']} port {ports}" + (f" protocol {kinds}" if kinds else ""))
+        for grant in rule.get("CapGrant", []):
+            lines.append(f"  may   {sources} -> {_few(grant['Dsts'])}: {', '.join(grant['CapMap'])}")
+    lines += [f"  ssh   {_few([p['nodeIP'] for p in r['principals']])} as {', '.join(r['sshUsers'])}" for r in node["ssh"]]
+    lines += [f"  attr  {attribute}" for attribute in node["node_attrs"]]
+    lines += [f"  route {route} approved" for route in node["auto_approved_routes"]]
+    lines += [f"  sees  {peer}" + (f" with {', '.join(routes)}" if routes else "") for peer, routes in node["peers"].items()]
+    return "\n".join(lines)
+
+
+def _few(items: list[str]) -> str:
+    return ", ".join(items[:4]) + (f" and {len(items) - 4} more" if len(items) > 4 else "")
 
 
 def _network(result: Result, wall_ms: int) -> str:
@@ -123,6 +170,10 @@ SHOWN: dict[str, Callable[[Result, int], str]] = {
     "keys list": _keys,
     "keys revoke": lambda r, w: f"revoked pre-auth key {r['revoked']}; nodes that joined with it stay",
     "policy check": _check,
+    "policy eval": evaluated,
+    "policy diff": _diff,
+    "policy reach": _reach,
+    "policy restore": lambda r, w: f"policy version {r['version']} is in force",
     "policy get": lambda r, w: r["text"].rstrip("\n"),
     "policy set": lambda r, w: f"policy version {r['version']} is in force",
     "policy history": _history,

@@ -15,7 +15,6 @@ from skerry_gateway import policy
 from skerry_gateway.control import AdminError, Coordinator, dns
 from skerry_gateway.control.enrolment import waiting
 from skerry_gateway.control.hostinfo import MAX_TAGS, RELAY_NAME, is_label
-from skerry_gateway.policy import PolicyError
 from skerry_gateway.policy.targets import TAG
 from skerry_gateway.store import Node, PreAuthKey, User, queries
 
@@ -181,42 +180,6 @@ def keys_revoke(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -> 
             raise AdminError(f"there is no pre-auth key {args['id']} that could be revoked; see: skerry-gateway keys list")
         queries.record(c, network.id, at.wall(now), by.name, "keys revoke", {"key": args["id"]})
     return {"revoked": args["id"]}
-
-
-# policy
-
-
-def policy_check(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -> dict[str, Any]:
-    try:
-        policy.parse(args["text"])
-    except PolicyError as error:
-        return {"ok": False, "error": {"stage": error.stage, "message": error.message, "line": error.line, "column": error.column}}
-    return {"ok": True}
-
-
-def policy_get(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -> dict[str, Any]:
-    network = at.members.network
-    with at.store.read() as c:
-        found = queries.policy(c, network.id, args["version"])
-    if found is not None:
-        return {"text": found.text, "version": found.version, "author": found.author, "created_ms": found.created_ms}
-    if args["version"]:
-        raise AdminError(f"there is no policy version {args['version']}; see: skerry-gateway policy history")
-    return {"text": policy.DEFAULT, "version": 0, "author": "skerry", "created_ms": network.created_ms}
-
-
-def policy_set(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -> dict[str, Any]:
-    try:
-        return {"version": at.set_policy(args["text"], by.name, now)}
-    except PolicyError as error:
-        raise AdminError(f"the policy was not stored: {error}") from None
-
-
-def policy_history(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -> dict[str, Any]:
-    with at.store.read() as c:
-        found = queries.policy_history(c, at.members.network.id)
-    versions = [{"version": p.version, "author": p.author, "created_ms": p.created_ms, "characters": len(p.text)} for p in found]
-    return {"versions": versions[::-1]}
 
 
 # the network

@@ -116,13 +116,14 @@ class Changes:
         self.maps.everything()
         self.flush(now)
 
-    def set_policy(self, text: str, actor: str, now: int) -> int:
-        """Store a policy and put it in force; its version. PolicyError: nothing changed."""
-        parsed = policy.parse(text)
+    def set_policy(self, text: str, actor: str, now: int, reason: str = "") -> int:
+        """Store a policy and put it in force; its version. PolicyError (its own tests among the causes): nothing changed."""
+        parsed = policy.parse(text, self.members.domains())
         network, wall = self.members.network, self.wall(now)
+        policy.trial.check(parsed, self.members.part(wall), self.members.users.values(), network.suffix)
         with self.store.write() as c:
-            version = queries.create_policy(c, network.id, text, actor, wall)
-            queries.record(c, network.id, wall, actor, "policy set", {"version": version})
+            version = queries.create_policy(c, network.id, text, actor, wall, reason)
+            queries.record(c, network.id, wall, actor, "policy set", {"version": version, **({"reason": reason} if reason else {})})
         self.members.policy = parsed
         self.members.recompile(wall)
         self.maps.everything()

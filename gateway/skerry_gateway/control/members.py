@@ -60,9 +60,13 @@ class Members:
         return min(coming, default=None)
 
     def _compile(self, wall_ms: int, before: policy.Compiled | None) -> policy.Compiled:
-        return policy.Compiled(self.policy, self._part(wall_ms), self.users.values(), self.network.suffix, before)
+        return policy.Compiled(self.policy, self.part(wall_ms), self.users.values(), self.network.suffix, before)
 
-    def _part(self, wall_ms: int) -> Iterable[Node]:
+    def domains(self) -> set[str]:
+        """The domains that users of this network have in their addresses."""
+        return {self.network.suffix} | {user.email.partition("@")[2] for user in self.users.values() if user.email}
+
+    def part(self, wall_ms: int) -> Iterable[Node]:
         return [node for node in self.nodes.values() if node.approved and not node.expired(wall_ms)]
 
 

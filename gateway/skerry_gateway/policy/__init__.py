@@ -1,13 +1,16 @@
 """Access policy: the HuJSON text people write, checked, and applied to the network as immutable snapshots.
 
-`parse(text)` gives a `Policy` or raises `PolicyError` (stage, line, column, one sentence); `Compiled(policy, nodes, users)` answers
-who reaches and who sees whom. Supported: acls, groups, hosts, tagOwners, autogroup:member, tagged, owner, admin and self. Not yet:
-grants, ssh, nodeAttrs, autoApprovers, tests, via, autogroup:internet; a policy that names one is refused, never half obeyed.
+`parse(text)` gives a `Policy` or raises `PolicyError` (stage, line, column, one sentence); `Compiled(policy, nodes, users)` answers who
+reaches and who sees whom; `trial` runs a policy's own tests, `question` says which rule lets one reach another, `difference` what a change
+opens and closes, `evaluation` is the command that previews. Source: the documented grammar and behaviour of Tailscale's policy file.
+Not taken: postures, services, user-defined derpMap, network-wide switches other than randomizeClientPort; each is refused by its name.
 """
 
-from .compiled import Compiled, may_tag, routes_in_force
+from . import trial
+from .compiled import Compiled, may_tag
 from .document import Policy, parse
 from .hujson import PolicyError
+from .people import routes_in_force
 
 DEFAULT = """\
 // The policy of a new network.
@@ -21,4 +24,4 @@ DEFAULT = """\
 }
 """
 
-__all__ = ["DEFAULT", "Compiled", "Policy", "PolicyError", "may_tag", "parse", "routes_in_force"]
+__all__ = ["DEFAULT", "Compiled", "Policy", "PolicyError", "may_tag", "parse", "routes_in_force", "trial"]

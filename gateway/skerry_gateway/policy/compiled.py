@@ -1,69 +1,24 @@
 """A policy applied to one state of the network: an immutable snapshot of who may reach and who sees whom.
 
-Each rule becomes an `Edge`: the nodes it lets speak, the nodes it lets them reach. `filter(node)` is what that node enforces on
-packets that come in (tailcfg FilterRules), `peers(node)` who is in its map: two nodes see each other when an edge lets either
-reach the other. Both are computed when first asked for, so a change costs the nodes it touches.
-
-A filter is made of named chunks: the addresses of an edge's many sources are dealt out by node id, so that one node more or less changes
-one small chunk of everybody's filter and not everybody's filter.
-
-A node has its addresses and the subnet routes in force (advertised and approved). An exit route is not a subnet: it neither makes
-its node a destination nor counts as a source.
+`filter(node)` is what that node enforces on packets that come in (tailcfg FilterRules), `peers(node)` who is in its map: two nodes see
+each other when an edge lets either reach the other. `routes(viewer, peer)` are the peer's routes that the viewer is given. All are computed
+when first asked for, so a change costs the nodes it touches.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import ip_network
 from typing import Any
 
-from skerry_gateway.store import Node, User
+from .attributes import attributes_of, auto_approved
+from .document import Policy
+from .edges import BASE, Edge, Edges, Reach, cap_dsts, dst_ports
+from .people import Device, Member, Person, member, same_user
+from .ssh import SSHRule
+from .targets import Prefix, Target, parse_prefix
 
-from .document import Policy, Rule
-from .targets import Ports, Prefix, Target
-
-# 100.64.0.0/10 without ChromeOS's 100.115.92.0/23, and the ULA prefix of this protocol family
-TAILNET = ("100.64.0.0-100.115.91.255", "100.115.94.0-100.127.255.255", "fd7a:115c:a1e0::/48")
-_EXIT = ("0.0.0.0/0", "::/0")
 _ALL_PORTS = {"First": 0, "Last": 65535}
-BASE = "base"
-CHUNKS = 32  # chunks that the sources of one edge are dealt out to ...
-SPLIT = 64  # ... when it has more than this: each chunk costs the node's filter a rule more to look at
 ALLOW_ALL: list[dict[str, Any]] = [{"SrcIPs": ["*"], "DstPorts": [{"IP": "*", "Ports": _ALL_PORTS}]}]
-Role = Callable[["_Member"], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """One rule on the network as it is: any of `sources` may reach each destination's nodes on its ports."""
-
-    sources: frozenset[int]
-    source_ips: dict[str, tuple[str, ...]]  # by name of the chunk; never empty tuples
-    destinations: tuple["Reach", ...]
-    protocols: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Reach:
-    nodes: frozenset[int]
-    ip: str | None  # None: each node's own addresses
-    ports: tuple[Ports, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Member:
-    node: Node
-    user: User | None
-    prefixes: tuple[Prefix, ...]  # addresses and subnet routes in force
-
-
-_ROLES: dict[str, Role] = {
-    "member": lambda m: m.user is not None,
-    "tagged": lambda m: m.user is None,
-    "owner": lambda m: m.user is not None and m.user.role == "owner",
-    "admin": lambda m: m.user is not None and m.user.role in ("owner", "admin"),
-}
 
 
 class Compiled:
@@ -71,17 +26,18 @@ class Compiled:
     was in the snapshot `before` is the same object here, so that comparing chunks is cheap."""
 
     def __init__(
-        self, policy: Policy, nodes: Iterable[Node], users: Iterable[User], suffix: str = "", before: "Compiled | None" = None
+        self, policy: Policy, nodes: Iterable[Device], users: Iterable[Person], suffix: str = "", before: "Compiled | None" = None
     ) -> None:
-        self._policy = policy
-        self._suffix = suffix
+        self.policy = policy
+        self.suffix = suffix
         people = {user.id: user for user in users}
-        self._members = {n.id: _Member(n, None if n.user_id is None else people.get(n.user_id), _prefixes(n)) for n in nodes}
-        self._everyone = frozenset(self._members)
-        self._before = before._lists if before is not None else {}
-        self._lists: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self.members: dict[int, Member] = {n.id: member(n, None if n.user_id is None else people.get(n.user_id)) for n in nodes}
+        self._everyone = frozenset(self.members)
+        self._maker = Edges(self.members, policy.groups, suffix)
+        self._maker.before = before._maker.lists if before is not None else {}
         self._peers: dict[int, frozenset[int]] = {}
-        self.edges = [edge for rule in policy.rules or () for edge in self._edges(rule)]
+        self.edges = [edge for rule in policy.rules or () for edge in self._maker.of(rule)]
+        self._maker.before = {}
         self._speaks: defaultdict[int, list[Edge]] = defaultdict(list)
         self._hears: defaultdict[int, list[Edge]] = defaultdict(list)
         for edge in self.edges:
@@ -89,7 +45,11 @@ class Compiled:
                 self._speaks[node_id].append(edge)
             for node_id in frozenset().union(*(reach.nodes for reach in edge.destinations)):
                 self._hears[node_id].append(edge)
-        self._before = {}
+        self._behind: dict[Prefix, list[Edge]] = {}
+        self._carriers: defaultdict[str, list[int]] = defaultdict(list)
+        for node_id in sorted(self.members):
+            for prefix in self.members[node_id].subnets:
+                self._carriers[str(prefix)].append(node_id)
 
     @property
     def nodes(self) -> frozenset[int]:
@@ -107,19 +67,15 @@ class Compiled:
             return other in self._peers[one]
         if one == other or one not in self._everyone or other not in self._everyone:
             return False
-        return self._policy.rules is None or self._may_speak(one, other) or self._may_speak(other, one)
+        return self.policy.rules is None or self._may_speak(one, other) or self._may_speak(other, one)
 
     def _may_speak(self, one: int, other: int) -> bool:
         return any(other in reach.nodes for edge in self._speaks.get(one, ()) for reach in edge.destinations)
 
-    def filter(self, node_id: int) -> list[dict[str, Any]]:
-        """The FilterRules of a node; [] lets nothing in."""
-        return [{**rule, "SrcIPs": list(rule["SrcIPs"])} for rules in self.chunks(node_id).values() for rule in rules]
-
     def _find_peers(self, node_id: int) -> frozenset[int]:
         if node_id not in self._everyone:
             return frozenset()
-        if self._policy.rules is None:
+        if self.policy.rules is None:
             return self._everyone - {node_id}
         found: set[int] = set()
         for edge in self._speaks.get(node_id, ()):
@@ -128,115 +84,129 @@ class Compiled:
             found.update(edge.sources)
         return frozenset(found - {node_id})
 
+    # filters
+
+    def filter(self, node_id: int) -> list[dict[str, Any]]:
+        """The FilterRules of a node; [] lets nothing in."""
+        return [{**rule, "SrcIPs": list(rule["SrcIPs"])} for rules in self.chunks(node_id).values() for rule in rules]
+
     def chunks(self, node_id: int) -> dict[str, list[dict[str, Any]]]:
         """The node's filter in its named chunks, each in the policy's order; BASE is always there. Not to be changed."""
         found: dict[str, list[dict[str, Any]]] = {BASE: []}
         if node_id not in self._everyone:
             return found
-        if self._policy.rules is None:
+        if self.policy.rules is None:
             return {BASE: ALLOW_ALL}
         for edge in self._hears.get(node_id, ()):
-            ports = _dst_ports(self._members[node_id].node, edge)
-            rule = {"DstPorts": ports, **({"IPProto": list(edge.protocols)} if edge.protocols else {})}
-            for name, ips in edge.source_ips.items() if ports else ():
+            rule = self.sent(self.members[node_id], edge)
+            for name, ips in edge.source_ips.items() if rule else ():
                 found.setdefault(name, []).append({"SrcIPs": ips, **rule})
         return found
 
-    def _edges(self, rule: Rule) -> list[Edge]:
-        own = [(target, ports) for target, ports in rule.destinations if target.kind == "self"]
-        others = tuple(self._reach(target, ports) for target, ports in rule.destinations if target.kind != "self")
-        sources, ips = self._sources(rule.sources)
-        found = [Edge(sources, ips, others, rule.protocols)] if others and ips else []
-        if own:
-            found += self._self_edges(sources, tuple(port for _, ports in own for port in ports), rule.protocols)
-        return found
+    def sent(self, heard: Member, edge: Edge) -> dict[str, Any]:
+        """An edge as one node's filter has it, without the sources; {} when it says nothing there."""
+        if edge.app is None:
+            ports = dst_ports(heard, edge)
+            return {**({"IPProto": list(edge.protocols)} if edge.protocols else {}), "DstPorts": ports} if ports else {}
+        dsts = [] if edge.via else cap_dsts(heard, edge)
+        return {"CapGrant": [{"Dsts": dsts, "CapMap": edge.app}]} if dsts else {}
 
-    def _self_edges(self, sources: frozenset[int], ports: tuple[Ports, ...], protocols: tuple[int, ...]) -> list[Edge]:
-        devices: defaultdict[int, set[int]] = defaultdict(set)
-        for member in self._members.values():
-            if member.user is not None:
-                devices[member.user.id].add(member.node.id)
-        found = []
-        for own in devices.values():
-            speakers = frozenset(own) & sources
-            if speakers:
-                found.append(Edge(speakers, self._dealt((), speakers), (Reach(frozenset(own), None, ports),), protocols))
-        return found
+    def heard(self, node_id: int) -> list[Edge]:
+        """The edges that lead to a node, in the policy's order."""
+        return self._hears.get(node_id, [])
 
-    def _sources(self, targets: tuple[Target, ...]) -> tuple[frozenset[int], dict[str, tuple[str, ...]]]:
-        nodes: set[int] = set()
-        texts: list[str] = []
-        by_address: set[int] = set()
-        for target in targets:
-            found = self._nodes(target)
-            nodes |= found
-            if target.kind == "any":
-                texts += [*TAILNET, *self._subnets()]
-            elif target.kind == "prefix":
-                texts.append(target.name)
-            else:
-                by_address |= found
-        return frozenset(nodes), self._dealt(tuple(dict.fromkeys(texts)), by_address)
+    # routes
 
-    def _dealt(self, texts: tuple[str, ...], nodes: Iterable[int]) -> dict[str, tuple[str, ...]]:
-        """`texts` and the nodes' addresses as chunks."""
-        ids = sorted(nodes)
-        if len(ids) <= SPLIT:
-            parts = {BASE: texts + self._addresses(ids)}
-        else:
-            parts = {BASE: texts, **{f"of{number}": self._addresses(ids_of) for number, ids_of in _by_remainder(ids)}}
-        return {name: self._same(part) for name, part in parts.items() if part}
+    def routes(self, viewer: int, peer: int, first: Callable[[list[int]], int] = min) -> tuple[str, ...]:
+        """The routes of `peer` that `viewer` sends to it: subnets that it carries (`first` chooses one of several routers by node id, the
+        lowest without) and exit routes, as far as a rule lets the two have to do with what is behind."""
+        if viewer == peer or not self.sees(viewer, peer):
+            return ()
+        held = self.members[peer]
+        found = [str(prefix) for prefix in held.subnets if self._carrier(viewer, prefix, first) == peer]
+        return (*found, *(held.exits if self._may_leave(viewer, peer) else ()))
 
-    def _same(self, part: tuple[str, ...]) -> tuple[str, ...]:
-        return self._lists.setdefault(part, self._before.get(part, part))
+    def _carrier(self, viewer: int, prefix: Prefix, first: Callable[[list[int]], int]) -> int | None:
+        carriers = self._carriers[str(prefix)]
+        if self.policy.rules is None:
+            return first(carriers)
+        chosen: set[int] = set()
+        for edge in self._speaks.get(viewer, ()):
+            for reach in edge.destinations:
+                if edge.via and _covers(reach, prefix):
+                    chosen |= reach.nodes & set(carriers)
+        if chosen:
+            return first(sorted(chosen))
+        return first(carriers) if self._concerned(viewer, prefix) else None
 
-    def _reach(self, target: Target, ports: tuple[Ports, ...]) -> Reach:
-        text = target.name if target.kind in ("any", "prefix") else None
-        return Reach(self._nodes(target), text, ports)
+    def _concerned(self, viewer: int, prefix: Prefix) -> bool:
+        """Whether the viewer may reach something in a subnet, or be reached from there."""
+        if any(_covers(reach, prefix) for edge in self._speaks.get(viewer, ()) if not edge.via for reach in edge.destinations):
+            return True
+        return any(viewer in reach.nodes for edge in self._from(prefix) for reach in edge.destinations)
 
-    def _nodes(self, target: Target) -> frozenset[int]:
-        if target.kind == "any":
-            return self._everyone
-        return frozenset(m.node.id for m in self._members.values() if self._matches(target, m))
+    def _from(self, prefix: Prefix) -> list[Edge]:
+        """Edges whose sources name addresses of a subnet."""
+        if prefix not in self._behind:
+            self._behind[prefix] = [edge for edge in self.edges if any(_texts_cover(ips, prefix) for ips in edge.source_ips.values())]
+        return self._behind[prefix]
 
-    def _matches(self, target: Target, member: _Member) -> bool:
-        if target.kind == "tag":
-            return target.name in member.node.tags
-        if target.kind == "user":
-            return member.user is not None and same_user(target.name, member.user, self._suffix)
-        if target.kind == "group":
-            names = self._policy.groups.get(target.name, ())
-            return member.user is not None and any(same_user(name, member.user, self._suffix) for name in names)
-        if target.prefix is not None:
-            return any(prefix.version == target.prefix.version and prefix.overlaps(target.prefix) for prefix in member.prefixes)
-        return _ROLES[target.kind](member)
+    def _may_leave(self, viewer: int, peer: int) -> bool:
+        if self.policy.rules is None:
+            return True
+        return any(
+            peer in reach.nodes and (reach.kind == "internet" or (reach.kind == "any" and not edge.via))
+            for edge in self._speaks.get(viewer, ())
+            for reach in edge.destinations
+        )
 
-    def _addresses(self, nodes: list[int]) -> tuple[str, ...]:
-        chosen = [self._members[node_id].node for node_id in nodes]
-        return tuple(address for node in chosen for address in (node.ipv4, node.ipv6))
+    # what else the policy says of a node
 
-    def _subnets(self) -> list[str]:
-        return sorted({str(prefix) for m in self._members.values() for prefix in m.prefixes[2:]})
+    def attributes(self, node_id: int) -> dict[str, list[Any] | None]:
+        """The capabilities that nodeAttrs gives a node."""
+        return attributes_of(self.policy.attributes, self.policy.random_port, self.members[node_id], self._maker.matches)
 
+    def auto_approved(self, node_id: int) -> tuple[str, ...]:
+        """Those of a node's advertised routes that need no administrator."""
+        return auto_approved(self.policy.approvers, self.members[node_id], self._maker.matches)
 
-def _by_remainder(ids: list[int]) -> list[tuple[int, list[int]]]:
-    dealt: defaultdict[int, list[int]] = defaultdict(list)
-    for node_id in ids:
-        dealt[node_id % CHUNKS].append(node_id)
-    return sorted(dealt.items())
+    def selected(self, targets: Iterable[Target]) -> frozenset[int]:
+        return frozenset().union(*(self._maker.nodes(target) for target in targets))
 
+    def ssh_sources(self, rule: SSHRule, node_id: int) -> frozenset[int]:
+        """The nodes from where an ssh rule lets people log in to one node."""
+        held = self.members[node_id]
+        found: set[int] = set()
+        for target in rule.destinations:
+            if target.kind == "self":
+                if held.user is not None:
+                    found |= {i for i in self.selected(rule.sources) if self._owner(i) == held.user.id}
+            elif self._maker.matches(target, held):
+                found |= self.selected(rule.sources)
+        return frozenset(found)
 
-def routes_in_force(node: Node) -> tuple[str, ...]:
-    """What a node both advertises and was allowed, exit routes included."""
-    return tuple(route for route in node.routes_advertised if route in node.routes_approved)
+    def _owner(self, node_id: int) -> int | None:
+        user = self.members[node_id].user
+        return None if user is None else user.id
 
 
-def same_user(name: str, user: User, suffix: str) -> bool:
-    """Whether a policy's NAME@ or NAME@DOMAIN means this user."""
-    return name in (user.name, user.name + "@", f"{user.name}@{suffix}")
+def _covers(reach: Reach, prefix: Prefix) -> bool:
+    if reach.kind == "any":
+        return True
+    return reach.kind == "prefix" and any(p.version == prefix.version and p.overlaps(prefix) for p in reach.prefixes)
 
 
-def may_tag(policy: Policy, user: User, tag: str, suffix: str = "") -> bool:
+def _texts_cover(texts: tuple[str, ...], prefix: Prefix) -> bool:
+    return any(text == "*" or any(p.version == prefix.version and p.overlaps(prefix) for p in _prefixes(text)) for text in texts)
+
+
+@lru_cache(maxsize=4096)
+def _prefixes(text: str) -> tuple[Prefix, ...]:
+    found = parse_prefix(text)
+    return found.prefixes if found else ()
+
+
+def may_tag(policy: Policy, user: Person, tag: str, suffix: str = "") -> bool:
     """Whether the user may give devices that tag: the network's owner any, others what tagOwners says (tags own tags)."""
     if user.role == "owner":
         return True
@@ -251,27 +221,9 @@ def may_tag(policy: Policy, user: User, tag: str, suffix: str = "") -> bool:
     return False
 
 
-def _owns(policy: Policy, owner: Target, user: User, suffix: str) -> bool:
+def _owns(policy: Policy, owner: Target, user: Person, suffix: str) -> bool:
     if owner.kind == "user":
         return same_user(owner.name, user, suffix)
     if owner.kind == "group":
         return any(same_user(name, user, suffix) for name in policy.groups.get(owner.name, ()))
     return owner.kind == "member" or (owner.kind == "admin" and user.role in ("owner", "admin"))
-
-
-def _prefixes(node: Node) -> tuple[Prefix, ...]:
-    return _parsed(node.ipv4, node.ipv6, tuple(route for route in routes_in_force(node) if route not in _EXIT))
-
-
-@lru_cache(maxsize=8192)  # nodes are looked at again with every change of the network
-def _parsed(ipv4: str, ipv6: str, routes: tuple[str, ...]) -> tuple[Prefix, ...]:
-    return tuple(ip_network(text) for text in (ipv4, ipv6, *routes))
-
-
-def _dst_ports(node: Node, edge: Edge) -> list[dict[str, Any]]:
-    found = []
-    for reach in edge.destinations:
-        if node.id in reach.nodes:
-            ips = [node.ipv4, node.ipv6] if reach.ip is None else [reach.ip]
-            found += [{"IP": ip, "Ports": {"First": first, "Last": last}} for ip in ips for first, last in reach.ports]
-    return [entry for i, entry in enumerate(found) if entry not in found[:i]]

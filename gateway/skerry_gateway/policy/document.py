@@ -1,184 +1,172 @@
-"""A policy file as this gateway takes it: `acls`, `groups`, `hosts` and `tagOwners`; everything else is refused by its name.
+"""A policy file, checked as a whole before anything of it counts. What is not supported is refused by its name, never ignored.
 
-`parse(text)` checks the whole text before anything of it counts: undefined tags and groups, nested groups, addresses with host
-bits, unknown names. Users need not exist yet. Whether `acls` is there matters: without it everything is allowed, empty nothing is.
+Sections: acls, grants, groups, hosts, ipsets, tagOwners, autoApprovers, ssh, nodeAttrs, randomizeClientPort, tests, sshTests. Users need
+not exist yet. Whether `acls` or `grants` is there matters: without both everything is allowed, empty they allow nothing.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from . import hujson
-from .hujson import PolicyError
-from .targets import GROUP, HOST, SELF_SOURCES, TAG, USER, Ports, Target, parse_destination, parse_prefix, parse_target
+from .attributes import AutoApprovers, NodeAttribute, read_approvers, read_attribute
+from .claims import Claim, SSHClaim, read_claim, read_ssh_claim
+from .hujson import PolicyError, Positions
+from .reading import Reader, name_of, shown
+from .rules import Rule, read_acl, read_grant
+from .ssh import SSHRule, read_ssh
+from .targets import GROUP, HOST, IPSET, TAG, USER, Names, Target, parse_prefix, parse_targets
 
-_T = TypeVar("_T")
-Place = tuple[str | int, ...]
-Lines = dict[Place, int]
-
-SECTIONS = ("acls", "groups", "hosts", "tagOwners")
-_RULE_NAMES = ("action", "src", "dst", "proto")
-PROTOCOLS = {
-    "icmp": (1,), "igmp": (2,), "ipv4": (4,), "ip-in-ip": (4,), "tcp": (6,), "egp": (8,), "igp": (9,), "udp": (17,), "gre": (47,),
-    "esp": (50,), "ah": (51,), "sctp": (132,), "ipv6-icmp": (58,),
-}  # fmt: skip
-MAX_ENTRIES = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    sources: tuple[Target, ...]
-    destinations: tuple[tuple[Target, tuple[Ports, ...]], ...]
-    protocols: tuple[int, ...]  # (): TCP, UDP, ICMP
+SECTIONS = (
+    "acls", "grants", "groups", "hosts", "ipsets", "tagOwners", "autoApprovers", "ssh", "nodeAttrs", "randomizeClientPort", "tests",
+    "sshTests",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Policy:
-    rules: tuple[Rule, ...] | None  # None: no `acls`, everything is allowed
+    rules: tuple[Rule, ...] | None  # None: neither `acls` nor `grants`, everything is allowed
     groups: dict[str, tuple[str, ...]]
-    hosts: dict[str, Target]
     tag_owners: dict[str, tuple[Target, ...]]
+    approvers: AutoApprovers = field(default_factory=AutoApprovers)
+    ssh: tuple[SSHRule, ...] = ()
+    attributes: tuple[NodeAttribute, ...] = ()
+    random_port: bool = False
+    claims: tuple[Claim, ...] = ()
+    ssh_claims: tuple[SSHClaim, ...] = ()
+    positions: Positions = field(default_factory=dict, repr=False, compare=False)  # of the failures of tests
 
 
-def parse(text: str) -> Policy:
-    """The policy a text says. PolicyError with the line where it goes wrong."""
-    data, lines = hujson.parse(text)
-    return _Reader(lines).policy(data)
+def parse(text: str, domains: Iterable[str] | None = None) -> Policy:
+    """The policy a text says. `domains`: those of the network's users. PolicyError with line and column where it goes wrong."""
+    data, positions = hujson.parse(text)
+    if not isinstance(data, dict):
+        raise PolicyError('a policy is an object: { "acls": [ ... ] }', 1, 1)
+    reader = Reader(positions)
+    reader.names = Names(domains=None if domains is None else frozenset(domains))
+    return _policy(reader, data)
 
 
-class _Reader:
-    def __init__(self, lines: Lines) -> None:
-        self.lines = lines
-        self.groups: dict[str, tuple[str, ...]] = {}
-        self.hosts: dict[str, Target] = {}
-        self.tag_owners: dict[str, tuple[Target, ...]] = {}
-
-    def policy(self, data: Any) -> Policy:
-        if not isinstance(data, dict):
-            raise PolicyError('a policy is an object: { "acls": [ ... ] }', 1)
-        for name in data:
-            if name not in SECTIONS:
-                self.fail((name,), f'"{name}" is not supported by this gateway, which knows {", ".join(SECTIONS)}')
-        self.groups = {name: self.group(name, value) for name, value in self.entries(data, "groups")}
-        self.hosts = {name: self.host(name, value) for name, value in self.entries(data, "hosts")}
-        owners = dict(self.entries(data, "tagOwners"))
-        self.tag_owners = dict.fromkeys(owners, ())  # tags may own each other, in circles too
-        self.tag_owners = {name: self.owners(name, value) for name, value in owners.items()}
-        rules = None
-        if "acls" in data:
-            rules = tuple(self.rule(("acls", i), item) for i, item in enumerate(self.list_of(("acls",), data["acls"], dict)))
-        return Policy(rules, self.groups, self.hosts, self.tag_owners)
-
-    def entries(self, data: dict[str, Any], section: str) -> list[tuple[str, Any]]:
-        value = data.get(section, {})
-        if not isinstance(value, dict) or len(value) > MAX_ENTRIES:
-            self.fail((section,), f"{section} is an object of at most {MAX_ENTRIES} names")
-        return list(value.items())
-
-    def group(self, name: str, value: Any) -> tuple[str, ...]:
-        place = ("groups", name)
-        if not GROUP.match(name):
-            self.fail(place, f'"{name}" is no group: expected group: and letters, digits, - _ .')
-        members = []
-        for i, member in enumerate(self.list_of(place, value, str)):
-            member = member.strip()
-            if member.startswith("group:"):
-                self.fail((*place, i), f'"{member}": a group cannot have groups in it')
-            if not USER.match(member):
-                self.fail((*place, i), f'"{member}" is no user: expected NAME@ or NAME@DOMAIN')
-            members.append(member)
-        return tuple(members)
-
-    def host(self, name: str, value: Any) -> Target:
-        place = ("hosts", name)
-        if not HOST.match(name):
-            self.fail(place, f'"{name}" is no host name: expected letters, digits, - _ .')
-        found = self.at(place, parse_prefix, value.strip()) if isinstance(value, str) else None
-        if found is None:
-            self.fail(place, f'"{value}" is no address or prefix')
-        return found
-
-    def owners(self, name: str, value: Any) -> tuple[Target, ...]:
-        place = ("tagOwners", name)
-        if not TAG.match(name):
-            self.fail(place, f'"{name}" is no tag: expected tag: and letters, digits and -, beginning with a letter')
-        found = []
-        for i, text in enumerate(self.list_of(place, value, str)):
-            owner = self.target((*place, i), text)
-            if owner.kind not in ("user", "group", "tag", "member", "owner", "admin"):
-                self.fail((*place, i), f'"{text}" cannot own a tag: expected a user, group, tag, autogroup:member, admin or owner')
-            found.append(owner)
-        return tuple(found)
-
-    def rule(self, place: Place, data: dict[str, Any]) -> Rule:
-        for name in data:
-            if name not in _RULE_NAMES:
-                self.fail((*place, name), f'"{name}" is not supported in a rule: expected {", ".join(_RULE_NAMES)}')
-        if data.get("action") != "accept":
-            self.fail((*place, "action"), f'action is "accept", found {data.get("action")!r}', place)
-        sources = tuple(self.source((*place, "src", i), text) for i, text in self.texts(place, data, "src"))
-        places = [((*place, "dst", i), text) for i, text in self.texts(place, data, "dst")]
-        destinations = tuple(self.destination(where, text, sources) for where, text in places)
-        return Rule(sources, destinations, self.protocols((*place, "proto"), data.get("proto", "")))
-
-    def texts(self, place: Place, data: dict[str, Any], name: str) -> list[tuple[int, str]]:
-        if name not in data:
-            self.fail(place, f'a rule needs "{name}"')
-        return list(enumerate(self.list_of((*place, name), data[name], str)))
-
-    def source(self, place: Place, text: str) -> Target:
-        found = self.target(place, text)
-        if found.kind == "self":
-            self.fail(place, '"autogroup:self" is a destination only')
-        return found
-
-    def destination(self, place: Place, text: str, sources: tuple[Target, ...]) -> tuple[Target, tuple[Ports, ...]]:
-        target, ports = self.at(place, parse_destination, text, self.hosts)
-        self.known(place, target)
-        wrong = [source.name for source in sources if target.kind == "self" and source.kind not in SELF_SOURCES]
-        if wrong:
-            self.fail(place, f'"autogroup:self" needs people as sources, not "{wrong[0]}"')
-        return target, ports
-
-    def protocols(self, place: Place, value: Any) -> tuple[int, ...]:
-        text = str(value).strip().lower() if isinstance(value, str | int) and not isinstance(value, bool) else "?"
-        if text in ("", *PROTOCOLS):
-            return PROTOCOLS.get(text, ())
-        if not (text.isascii() and text.isdigit() and 0 < int(text[:4]) < 256):
-            self.fail(place, f'"{value}" is no protocol: expected {", ".join(PROTOCOLS)} or a number from 1 to 255')
-        return (int(text),)
-
-    def target(self, place: Place, text: str) -> Target:
-        found = self.at(place, parse_target, text, self.hosts)
-        self.known(place, found)
-        return found
-
-    def known(self, place: Place, target: Target) -> None:
-        if target.kind == "tag" and target.name not in self.tag_owners:
-            self.fail(place, f'tag not found: "{target.name}"; define it in tagOwners')
-        if target.kind == "group" and target.name not in self.groups:
-            self.fail(place, f'group not found: "{target.name}"; define it in groups')
-
-    def list_of(self, place: Place, value: Any, kind: type[_T]) -> list[_T]:
-        if not isinstance(value, list) or len(value) > MAX_ENTRIES:
-            self.fail(place, f"{_name(place)} is a list of at most {MAX_ENTRIES} entries")
-        for i, item in enumerate(value):
-            if not isinstance(item, kind):
-                self.fail((*place, i), f"expected {'a string' if kind is str else 'an object'}, found {str(item)[:40]}")
-        return list(value)
-
-    def at(self, place: Place, function: Callable[..., _T], *arguments: Any) -> _T:
-        try:
-            return function(*arguments)
-        except PolicyError as error:
-            self.fail(place, error.message)
-
-    def fail(self, place: Place, message: str, or_place: Place = ()) -> NoReturn:
-        raise PolicyError(f"{_name(place)}: {message}", self.lines.get(place) or self.lines.get(or_place))
+def _policy(reader: Reader, data: dict[str, Any]) -> Policy:
+    for name in data:
+        if name not in SECTIONS:
+            reader.fail((name,), f'"{name}" is not supported by this gateway, which knows {", ".join(SECTIONS)}')
+    tag_owners = _define(reader, data)
+    random_port = data.get("randomizeClientPort", False)
+    if not isinstance(random_port, bool):
+        reader.fail(("randomizeClientPort",), f"true or false, found {shown(random_port)}")
+    return Policy(
+        rules=_rules(reader, data),
+        groups=reader.names.groups,
+        tag_owners=tag_owners,
+        approvers=read_approvers(reader, data["autoApprovers"]) if "autoApprovers" in data else AutoApprovers(),
+        ssh=tuple(read_ssh(reader, place, name_of(place), item) for place, item in reader.objects(data, "ssh")),
+        attributes=tuple(read_attribute(reader, place, item) for place, item in reader.objects(data, "nodeAttrs")),
+        random_port=random_port,
+        claims=tuple(read_claim(reader, place, item) for place, item in reader.objects(data, "tests")),
+        ssh_claims=tuple(read_ssh_claim(reader, place, item) for place, item in reader.objects(data, "sshTests")),
+        positions=reader.positions,
+    )
 
 
-def _name(place: Place) -> str:
-    text = ""
-    for part in place:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text
+def _rules(reader: Reader, data: dict[str, Any]) -> tuple[Rule, ...] | None:
+    if "acls" not in data and "grants" not in data:
+        return None
+    acls = [rule for place, item in reader.objects(data, "acls") for rule in read_acl(reader, place, item)]
+    return (*acls, *(rule for place, item in reader.objects(data, "grants") for rule in read_grant(reader, place, item)))
+
+
+def _define(reader: Reader, data: dict[str, Any]) -> dict[str, tuple[Target, ...]]:
+    """Make the policy's names known to the reader; who owns the tags."""
+    groups = {name: _group(reader, name, value) for name, value in reader.entries(data, "groups")}
+    hosts = {name: _host(reader, name, value) for name, value in reader.entries(data, "hosts")}
+    owners = dict(reader.entries(data, "tagOwners"))  # tags may own each other, in circles too
+    reader.names = replace(reader.names, groups=groups, hosts=hosts, tags=frozenset(owners))
+    reader.names = replace(reader.names, ipsets=_ipsets(reader, data))
+    return {name: _owners(reader, name, value) for name, value in owners.items()}
+
+
+def _group(reader: Reader, name: str, value: Any) -> tuple[str, ...]:
+    place = ("groups", name)
+    if not GROUP.match(name):
+        reader.fail(place, f'"{name}" is no group: expected group: and letters, digits, - _ .')
+    members = []
+    for i, text in enumerate(reader.list_of(place, value, str)):
+        member = text.strip()
+        if member.startswith("group:"):
+            reader.fail((*place, i), f'"{member}": a group cannot have groups in it')
+        if not USER.match(member):
+            reader.fail((*place, i), f'"{member}" is no user: expected NAME@ or NAME@DOMAIN')
+        members.append(member)
+    return tuple(members)
+
+
+def _host(reader: Reader, name: str, value: Any) -> Target:
+    place = ("hosts", name)
+    if not HOST.match(name):
+        reader.fail(place, f'"{name}" is no host name: expected letters, digits, - _ .')
+    found = reader.at(place, parse_prefix, value.strip()) if isinstance(value, str) else None
+    if found is None or "-" in found.name:
+        reader.fail(place, f"{shown(value)} is no address or prefix")
+    return found
+
+
+def _owners(reader: Reader, name: str, value: Any) -> tuple[Target, ...]:
+    place = ("tagOwners", name)
+    if not TAG.match(name):
+        reader.fail(place, f'"{name}" is no tag: expected tag: and letters, digits and -, beginning with a letter')
+    found = []
+    for i, text in enumerate(reader.list_of(place, value, str)):
+        owner = reader.target((*place, i), text)
+        if owner.kind not in ("user", "group", "tag", "member", "owner", "admin"):
+            reader.fail((*place, i), f'"{text}" cannot own a tag: expected a user, group, tag, autogroup:member, admin or owner')
+        found.append(owner)
+    return tuple(found)
+
+
+def _ipsets(reader: Reader, data: dict[str, Any]) -> dict[str, tuple[Target, ...]]:
+    entries = dict(reader.entries(data, "ipsets"))
+    found: dict[str, tuple[Target, ...]] = {}
+    for name in entries:
+        _ipset(reader, name, entries, found, ())
+    return found
+
+
+def _ipset(reader: Reader, name: str, entries: dict[str, Any], found: dict[str, tuple[Target, ...]], around: tuple[str, ...]) -> None:
+    """Put the addresses of a set, and of those in it, into `found`: what "add" lists, less what "remove" lists after it."""
+    place = ("ipsets", name)
+    if name in found:
+        return
+    if name in around:
+        reader.fail(place, f'"{name}" contains itself')
+    if not IPSET.match(name):
+        reader.fail(place, f'"{name}" is no ipset: expected ipset: and letters, digits, - _ .')
+    chosen: list[Target] = []
+    for i, text in enumerate(reader.list_of(place, entries[name], str)):
+        verb, space, rest = text.strip().partition(" ")
+        removes, what = (verb == "remove", rest.strip()) if space and verb in ("add", "remove") else (False, text.strip())
+        if what.startswith("ipset:") and what in entries:
+            _ipset(reader, what, entries, found, (*around, name))
+        names = replace(reader.names, ipsets=found)
+        targets = reader.at((*place, i), parse_targets, what.removeprefix("host:"), names)
+        if any(target.kind != "prefix" for target in targets):
+            reader.fail((*place, i), f'"{text}" is no address, prefix, range, host:NAME or ipset:NAME')
+        chosen = _without(chosen, targets) if removes else chosen + [target for target in targets if target not in chosen]
+    found[name] = tuple(chosen)
+
+
+def _without(chosen: list[Target], removed: Iterable[Target]) -> list[Target]:
+    """What is left of the addresses chosen."""
+    for gone in (prefix for target in removed for prefix in target.prefixes):
+        left: list[Target] = []
+        for target in chosen:
+            if not any(one.version == gone.version and one.overlaps(gone) for one in target.prefixes):
+                left.append(target)
+                continue
+            for one in target.prefixes:
+                if one.version != gone.version or not one.overlaps(gone):
+                    left.append(Target("prefix", str(one), (one,)))
+                elif gone.prefixlen > one.prefixlen:
+                    left += [Target("prefix", str(part), (part,)) for part in one.address_exclude(gone)]  # type: ignore[arg-type]
+        chosen = left
+    return chosen

@@ -1,9 +1,9 @@
-"""HuJSON (JSON with // and /* */ comments and trailing commas) into Python values that remember their lines.
+"""HuJSON (JSON with // and /* */ comments and trailing commas) into Python values whose places are known.
 
 Source: the JSON grammar of RFC 8259, plus comments and one comma before a closing bracket. A name that stands twice in one
 object is an error: two rules under one name would hide each other. Nesting and size are bounded.
 
-`parse` gives dicts, lists, str, int, float, bool, None, and the line where each of them began. Does not write HuJSON: the
+`parse` gives dicts, lists, str, int, float, bool, None, and the line and column where each of them began. Does not write HuJSON: the
 policy's text is stored as its author wrote it.
 """
 
@@ -19,10 +19,12 @@ _STRING = re.compile(r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"'
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,3})?(?![0-9.])")
 _WORD = re.compile(r"[A-Za-z]+")
 _CONSTANTS = {"true": True, "false": False, "null": None}
+Place = tuple[str | int, ...]
+Positions = dict[Place, tuple[int, int]]
 
 
 class PolicyError(Exception):
-    """A policy that cannot be used: one sentence, the stage ("syntax" | "policy") and, where known, line and column (from 1)."""
+    """A policy that cannot be used: one sentence, the stage ("syntax" | "policy" | "tests") and, where known, line and column (from 1)."""
 
     def __init__(self, message: str, line: int | None = None, column: int | None = None, stage: str = "policy") -> None:
         super().__init__(message)
@@ -35,13 +37,13 @@ class PolicyError(Exception):
 
 
 class Parser:
-    """One pass over one text. `lines` maps a place such as ("acls", 0, "src") to the line where its value begins."""
+    """One pass over one text. `positions` maps a place such as ("acls", 0, "src") to the line and column where its value begins."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
         self.starts = [0] + [match.end() for match in re.finditer("\n", text)]
-        self.lines: dict[tuple[str | int, ...], int] = {}
+        self.positions: Positions = {}
 
     def document(self) -> Any:
         value = self.value(())
@@ -50,11 +52,11 @@ class Parser:
             raise self.error(f"unexpected {self.shown()} after the end of the policy")
         return value
 
-    def value(self, place: tuple[str | int, ...]) -> Any:
+    def value(self, place: Place) -> Any:
         if len(place) > MAX_DEPTH:
             raise self.error(f"nested deeper than {MAX_DEPTH}")
         self.space()
-        self.lines[place] = self.position(self.at)[0]
+        self.positions[place] = self.position(self.at)
         start = self.text[self.at : self.at + 1]
         if start == "{":
             return self.object(place)
@@ -64,7 +66,7 @@ class Parser:
             return self.string()
         return self.scalar()
 
-    def object(self, place: tuple[str | int, ...]) -> dict[str, Any]:
+    def object(self, place: Place) -> dict[str, Any]:
         found: dict[str, Any] = {}
         self.at += 1
         while not self.closed("}"):
@@ -80,7 +82,7 @@ class Parser:
             self.comma("}")
         return found
 
-    def array(self, place: tuple[str | int, ...]) -> list[Any]:
+    def array(self, place: Place) -> list[Any]:
         found: list[Any] = []
         self.at += 1
         while not self.closed("]"):
@@ -147,9 +149,9 @@ class Parser:
         return PolicyError(message, line, column, "syntax")
 
 
-def parse(text: str) -> tuple[Any, dict[tuple[str | int, ...], int]]:
-    """The value of a HuJSON text and the line of each place in it. PolicyError with line and column."""
+def parse(text: str) -> tuple[Any, Positions]:
+    """The value of a HuJSON text and the position of each place in it. PolicyError with line and column."""
     if len(text) > MAX_CHARS:
         raise PolicyError(f"the policy has {len(text)} characters, at most {MAX_CHARS} are allowed", stage="syntax")
     parser = Parser(text)
-    return parser.document(), parser.lines
+    return parser.document(), parser.positions

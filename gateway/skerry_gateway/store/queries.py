@@ -275,11 +275,12 @@ def policy_history(c: Connection, network_id: int) -> list[PolicyVersion]:
     return [PolicyVersion(**row) for row in _all(c, _p, network_id)]
 
 
-def create_policy(c: Connection, network_id: int, text: str, author: str, wall_ms: int) -> int:
+def create_policy(c: Connection, network_id: int, text: str, author: str, wall_ms: int, reason: str = "") -> int:
     """Store the next version; its number."""
     last = c.execute(select(func.max(_p.c.version)).where(_p.c.network_id == network_id)).scalar()
     version = int(last or 0) + 1
-    _new(c, _p, {"network_id": network_id, "version": version, "text": text, "author": author, "created_ms": wall_ms})
+    values = {"text": text, "author": author, "created_ms": wall_ms, "reason": reason}
+    _new(c, _p, {"network_id": network_id, "version": version, **values})
     return version
 
 

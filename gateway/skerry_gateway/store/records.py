@@ -32,6 +32,11 @@ class User:
     created_ms: int
     signed_in_ms: int | None
 
+    @property
+    def email(self) -> str:
+        """The address that the name is; "" when it is a plain name."""
+        return self.name if "@" in self.name else ""
+
 
 @dataclass(frozen=True, slots=True)
 class PreAuthKey:
@@ -86,3 +91,4 @@ class PolicyVersion:
     text: str
     author: str
     created_ms: int
+    reason: str

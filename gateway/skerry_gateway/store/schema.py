@@ -122,6 +122,7 @@ policies = Table(
     Column("text", Text, nullable=False),
     Column("author", String(200), nullable=False),
     Column("created_ms", BigInteger, nullable=False),
+    Column("reason", String(500), nullable=False),
     UniqueConstraint("network_id", "version"),
 )  # fmt: skip
 

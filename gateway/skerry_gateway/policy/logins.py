@@ -1,0 +1,53 @@
+"""The ssh rules of one node as its client takes them: tailcfg SSHPolicy.Rules.
+
+A check rule holds the connection and asks this gateway, at the address below, what becomes of it.
+"""
+
+from collections import defaultdict
+from typing import Any
+
+from .compiled import Compiled
+from .people import local_part
+from .ssh import SSHRule
+
+CHECK_PATH = "/machine/ssh/action/"
+# the client replaces the names behind $; the host is not used, the request comes through its Noise connection
+_CHECK_URL = f"https://unused{CHECK_PATH}$SRC_NODE_ID/to/$DST_NODE_ID?ssh_user=$SSH_USER&local_user=$LOCAL_USER"
+ACCEPT = {"accept": True, "allowAgentForwarding": True, "allowLocalPortForwarding": True, "allowRemotePortForwarding": True}
+
+
+def ssh_rules(at: Compiled, node_id: int) -> list[dict[str, Any]]:
+    """Check rules first, then accept rules, each kind in the file's order."""
+    found = []
+    for rule in sorted(at.policy.ssh, key=lambda rule: not rule.check):
+        for sources, users in _mapped(at, rule, sorted(at.ssh_sources(rule, node_id))):
+            found.append(_rule(at, rule, sources, users))
+    return found
+
+
+def _mapped(at: Compiled, rule: SSHRule, sources: list[int]) -> list[tuple[list[int], dict[str, str]]]:
+    """The sources with the logins they have: all in common, or each person's with the local part of the address."""
+    common = dict(rule.users)
+    if not rule.local_domains or not sources:
+        return [(sources, common)] if sources else []
+    by_person: defaultdict[int | None, list[int]] = defaultdict(list)
+    for node_id in sources:
+        user = at.members[node_id].user
+        by_person[None if user is None else user.id].append(node_id)
+    found = []
+    for person, nodes in by_person.items():
+        found.append((nodes, common))
+        user = at.members[nodes[0]].user
+        if person is not None and user is not None and (user.email or user.name).partition("@")[2] in rule.local_domains:
+            found.append((nodes, {local_part(user): local_part(user)}))
+    return found
+
+
+def _rule(at: Compiled, rule: SSHRule, sources: list[int], users: dict[str, str]) -> dict[str, Any]:
+    addresses = [text for i in sources for text in (at.members[i].node.ipv4, at.members[i].node.ipv6) if text]
+    return {
+        "principals": [{"nodeIP": text} for text in addresses],
+        "sshUsers": users,
+        **({"acceptEnv": list(rule.accept_env)} if rule.accept_env else {}),
+        "action": {"holdAndDelegate": _CHECK_URL} if rule.check else ACCEPT,
+    }
