@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 VERSION = "0.1.0"
 REFUSED = "refused the registration"  # the engine's words for what only another command helps against
-SETTINGS = ("hostname", "routes", "accept_routes")
+SETTINGS = ("hostname", "routes", "accept_routes", "relay_server_port")
 
 
 class Membership:
@@ -56,6 +56,7 @@ class Membership:
             "version": VERSION,
             "routes": values.get("routes", []),
             "accept_routes": values.get("accept_routes", False),
+            "relay_server_port": values.get("relay_server_port", -1),
             "decompress": decompress,
             "wanted": bool(values["want_running"]) and "gateway" in values,
             "auth_key": self._key(),

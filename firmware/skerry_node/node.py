@@ -17,6 +17,7 @@ from .log import Log
 from .membership import Membership
 from .netlink import Monitor, Tables
 from .packetpath import PacketPath
+from .relaying import Relay
 from .state import StateDirectory
 from .streams import Streams
 
@@ -68,6 +69,7 @@ class Node:
             "interface": self._do_interface,
             "save": self._do_save,
             "resolve": self._do_resolve,
+            "relaying": self._do_relaying,
         }
 
     # life
@@ -80,6 +82,7 @@ class Node:
             self.streams = self._kept(Streams(self.selector, self.path.transport), Streams.shut)
             self.selector.register(self.monitor.fileno(), selectors.EVENT_READ, self._network_changed)
             self.selector.register(self.path.transport.fileno(), selectors.EVENT_READ, lambda _mask: None)  # pump() polls it
+            self.relay = self._kept(Relay(self.selector, self.receive), Relay.close)
             self.membership.belongs_to(self)
             self.engine = new_engine(self.membership.config(), saved, self.path.handed)
         except BaseException:
@@ -297,6 +300,12 @@ class Node:
 
     def _do_resolve(self, name: str) -> None:
         self.streams.resolve(name)
+
+    def _do_relaying(self, verb: str, *arguments: "Any") -> None:
+        try:
+            self.relay.do(verb, *arguments)
+        except LocalError as error:
+            self.log.trouble(str(error), clock.now())
 
     def save(self, both: bool = False) -> bool:
         """Write the state now. A failure is said, kept in `problems`, and tried again."""

@@ -8,6 +8,7 @@ tun = "skerry0"
 port = 41641                                   # UDP port; 0 = any free one
 routes = ["192.168.10.0/24"]                   # subnets this node offers to the network
 accept_routes = true                           # take subnets that others offer
+relay_server_port = 40000                      # relay over UDP for others on this port; 0 = any free one, -1 = do not
 ```
 Every field may be left out. An unknown field is an error that names it: a misspelt `gateway` must not look like a
 node that does not want to join. Values are checked by the same functions that check the command line.
@@ -84,6 +85,11 @@ def check_port(value: int) -> "str | None":
     return None if 0 <= value <= 65535 else f"{value} is not a port: expected 1 to 65535, or 0 for any free one"
 
 
+def check_relay_port(value: int) -> "str | None":
+    """What is wrong with the port of a UDP relay, or None."""
+    return None if -1 <= value <= 65535 else f"{value} is not a port: expected 1 to 65535, 0 for any free one, or -1 to relay for nobody"
+
+
 def check_key(value: str) -> "str | None":
     """What is wrong with a pre-auth key (never quoted: it is a secret), or None."""
     if not value or len(value) > 512 or any(c.isspace() or not c.isprintable() for c in value.removeprefix("file:")):
@@ -125,6 +131,7 @@ SCHEMA: "dict[str, tuple[type, str, Check]]" = {
     "port": (int, "a number", check_port),
     "routes": (list, "a list of subnets", check_routes),
     "accept_routes": (bool, "true or false", _accept),
+    "relay_server_port": (int, "a number", check_relay_port),
 }
 
 

@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-FIELDS = ("gateway", "key", "hostname", "routes", "accept_routes")
+FIELDS = ("gateway", "key", "hostname", "routes", "accept_routes", "relay_server_port")
 
 
 class Prefs:

@@ -1,5 +1,7 @@
 """Two engines and what lies between them: first contact over the relay, the way to direct, rekeys, loss, silence."""
 
+import itertools
+
 import pytest
 
 from skerry_core.wireguard import messages
@@ -400,7 +402,7 @@ def test_after_a_restart_lost_offers_are_repeated_soon_but_not_for_ever():
     started = world.now
     a.packet(b)
     assert world.run(4000, until=lambda: b.inbox), sent
-    assert world.now - started <= 2000 and [later - at for at, later in zip(sent, sent[1:], strict=False)] == [500] * 2
+    assert world.now - started <= 2000 and [later - at for at, later in itertools.pairwise(sent)] == [500] * 2
     lost = len(sent)
     a.stop()
     a.start()

@@ -39,6 +39,7 @@ def status(engine: "Engine") -> "dict[str, Any]":
             "away_since": control.away_since,
         },
         "from_saved_map": own is not None and engine.running and not engine.map_is_live,
+        "relaying": engine.relaying.status(),
         "drops": dict(engine.drops),
         "now": engine.now,
         "wall": engine.clock.wall(engine.now),
@@ -121,6 +122,8 @@ def health(engine: "Engine") -> "list[str]":
             sentences.append(f"{engine.relays.text(region.number)} is not reachable: {link.error}")
         elif link is not None and link.health:
             sentences.append(f"{engine.relays.text(region.number)} reports: {link.health}")
+    if engine.relaying.error:
+        sentences.append(engine.relaying.error)
     if engine.running:
         sentences.extend(ourselves(engine))
     for message in engine.netmap.messages.values():

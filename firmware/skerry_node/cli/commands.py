@@ -14,6 +14,7 @@ from skerry_node import node_toml
 from . import output
 from .client import Client, Failed
 
+SETTINGS = ("hostname", "relay_server_port")
 RATE_WAIT = 0.3  # seconds between two looks
 
 TYPE_CHECKING = False
@@ -50,12 +51,28 @@ def up(client: Client, arguments: argparse.Namespace) -> int:
 
 
 def _changes(arguments: argparse.Namespace) -> dict[str, Any]:
-    changes = {"gateway": arguments.gateway, "hostname": arguments.hostname, "key": arguments.key or os.environ.get("SKERRY_KEY") or None}
+    changes = {"gateway": arguments.gateway, "key": arguments.key or os.environ.get("SKERRY_KEY") or None, **_settings(arguments)}
     changes = {name: value for name, value in changes.items() if value is not None}
     node_toml.validate(changes, "skerry up")
     if "key" in changes:
         changes["key"] = node_toml.read_key(changes["key"])  # as this user, not as root
     return changes
+
+
+def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What `up` and `set` were told of the preferences."""
+    told = {name: getattr(arguments, name, None) for name in SETTINGS}
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def set_(client: Client, arguments: argparse.Namespace) -> int:
+    """Change settings."""
+    changes = _settings(arguments)
+    if not changes:
+        raise LocalError("nothing to set: name a setting, see skerry set --help")
+    node_toml.validate(changes, "skerry set")
+    answer = client.call("POST", "skerry/set", changes)
+    return _json(answer) if arguments.json else 0
 
 
 def _follow(client: Client, arguments: argparse.Namespace, lines: Any, started: float) -> int:

@@ -60,7 +60,11 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--gateway", metavar="URL", help="the gateway, best with its key: https://host#mkey:...")
     up.add_argument("--key", metavar="KEY", help="pre-auth key; file:PATH or the variable SKERRY_KEY keep it off the process list")
     up.add_argument("--hostname", metavar="NAME", help="this node's name in the network (default: the host's)")
+    _settings(up)
     up.add_argument("--timeout", metavar="SECONDS", type=seconds, help="give up waiting after this long; skerryd goes on trying")
+    change = verb("set", "change settings of this node", "skerry set --relay-server-port 40000", commands.set_)
+    change.add_argument("--hostname", metavar="NAME", help="this node's name in the network")
+    _settings(change)
     verb("down", "disconnect, stay a member", "skerry down", commands.down)
     status = verb("status", "show this node and its peers", "skerry status --json", commands.status)
     status.add_argument("-v", "--verbose", action="store_true", help="also rates, packets dropped and why, features in use")
@@ -91,6 +95,21 @@ def parser() -> argparse.ArgumentParser:
     capture.add_argument("--file", metavar="FILE", help="write there, not to standard output")
     verb("logout", "leave the network; this node's keys are thrown away", "skerry logout", commands.logout)
     return top
+
+
+def _settings(parser: argparse.ArgumentParser) -> None:
+    """What `up` and `set` have in common."""
+    words = "relay over UDP for others on this port, which they must reach; 0 for any free one, off for not"
+    parser.add_argument("--relay-server-port", metavar="PORT", type=relay_port, help=words)
+
+
+def relay_port(text: str) -> int:
+    """The port of a UDP relay, -1 for none, for argparse."""
+    if text in ("off", ""):
+        return -1
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a port from 1 to 65535, 0 for any free one, or off")
+    return int(text)
 
 
 def _capture(client: Client, arguments: argparse.Namespace) -> int:

@@ -13,9 +13,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+_UP = {"gateway": None, "key": None, "hostname": None, "timeout": None, "relay_server_port": None}
 # command: what it has when nothing is said, the options that take a text, the words it needs
 COMMANDS: dict[str, tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]] = {
-    "up": ({"gateway": None, "key": None, "hostname": None, "timeout": None}, ("gateway", "key", "hostname"), ()),
+    "up": (_UP, ("gateway", "key", "hostname"), ()),
     "down": ({}, (), ()),
     "status": ({"verbose": False}, (), ()),
     "ping": ({"count": 10, "until_direct": True}, (), ("peer",)),

@@ -151,6 +151,7 @@ def prefs(values: "Document", state: str) -> "Document":
         "NotepadURLs": False,
         "AdvertiseRoutes": values.get("routes") or None,
         "AdvertiseServices": None,
+        "RelayServerPort": relay_port(values),
         "NoSNAT": False,
         "NetfilterMode": 0,
         "AutoUpdate": {"Check": False, "Apply": False},
@@ -160,6 +161,12 @@ def prefs(values: "Document", state: str) -> "Document":
         "DriveShares": None,
         "Config": None,
     }
+
+
+def relay_port(values: "Document") -> "int | None":
+    """ipn.Prefs' RelayServerPort: null where this node relays for nobody."""
+    port = values.get("relay_server_port", -1)
+    return port if isinstance(port, int) and port >= 0 else None
 
 
 def changes(document: "Document") -> "Document":
@@ -176,6 +183,9 @@ def changes(document: "Document") -> "Document":
         if document.get(f"{theirs}Set") is True:
             value = document.get(theirs)
             found[ours] = (value or []) if ours == "routes" else value
+    if document.get("RelayServerPortSet") is True:
+        port = document.get("RelayServerPort")
+        found["relay_server_port"] = -1 if port is None else port
     return {name: value for name, value in found.items() if value not in ("", None)}
 
 
