@@ -30,7 +30,7 @@ STAGES = {
         180,
     ),
     "core": ([[*PYTEST, "tests/core", "tests/vectors"]], 300),
-    "shim": ([[*NETLAB, *PYTEST, "tests/shim", "tests/bench"]], 420),
+    "shim": ([[*NETLAB, *PYTEST, "tests/shim", "tests/bench"]], 540),
     "node": ([[*NETLAB, *PYTEST, "tests/node", "tests/board"]], 240),
     "gateway": ([[*PYTEST, "tests/gateway"]], 240),
     "portal": ([[*NETLAB, *PYTEST, "tests/portal"]], 300),
