@@ -7,7 +7,8 @@
     below the network's own domain,  "no such name": nobody else knows better
     and its reverse zones
     localhost; local, onion, ...     127.0.0.1 and ::1; "no such name": they never leave a host (RFC 6761, 6762, 7686)
-    everything else                  Resolvers of the map, else those that this host had before, else FallbackResolvers
+    everything else                  Resolvers of the map (they lie behind the exit node, if one is in use), else the exit node where it answers
+                                     names, else those that this host had before, else FallbackResolvers
 
 A resolver is "address" or "address:port"; one by https is not asked (`unusable` counts them).
 """
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from skerry_core.dns.message import Query, Record
     from skerry_core.tailcfg.netmap import NetworkMap
 
-    Server = tuple[bytes, int]
+    Server = tuple[bytes, int] | tuple[bytes, int, str]  # with "http": asked by HTTP (RFC 8484), inside the tunnel only
 
 TTL = 10  # s; to ask again costs nothing, and a changed map is right at once
 SERVERS_LIMIT, SEARCH_LIMIT = 16, 32
@@ -54,8 +55,8 @@ def server(text: "Any") -> "Server":
 class Names:
     """One map's answers. Made anew when the map or the host's own servers change."""
 
-    def __init__(self, netmap: "NetworkMap", before: "list[Server]") -> None:
-        """`before`: the servers that this host had."""
+    def __init__(self, netmap: "NetworkMap", before: "list[Server]", exit: "Server | None" = None) -> None:
+        """`before`: the servers that this host had; `exit`: where the exit node in use answers names."""
         config, own = netmap.dns, netmap.self_node
         self._netmap = netmap
         self._index: dict[str, Any] | None = None
@@ -73,7 +74,7 @@ class Names:
         for record in config.get("ExtraRecords") or []:
             self._add(record)
         self.chosen = self._servers(config.get("Resolvers") or [])
-        self.default = self.chosen or before or self._servers(config.get("FallbackResolvers") or [])
+        self.default = self.chosen or ([exit] if exit is not None else before) or self._servers(config.get("FallbackResolvers") or [])
 
     @property
     def wanted(self) -> bool:
