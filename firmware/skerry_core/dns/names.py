@@ -7,7 +7,7 @@
     below the network's own domain,  "no such name": nobody else knows better
     and its reverse zones
     localhost; local, onion, ...     127.0.0.1 and ::1; "no such name": they never leave a host (RFC 6761, 6762, 7686)
-    everything else                  Resolvers of the map (they lie behind the exit node, if one is in use), else the exit node where it answers
+    everything else                  Resolvers of the map (behind the exit node, if one is in use), else the exit node where it answers
                                      names, else those that this host had before, else FallbackResolvers
 
 A resolver is "address" or "address:port"; one by https is not asked (`unusable` counts them).
