@@ -7,7 +7,8 @@
     below the network's own domain,  "no such name": nobody else knows better
     and its reverse zones
     localhost; local, onion, ...     127.0.0.1 and ::1; "no such name": they never leave a host (RFC 6761, 6762, 7686)
-    everything else                  Resolvers of the map, else those that this host had before, else FallbackResolvers
+    everything else                  Resolvers of the map (behind the exit node, if one is in use), else the exit node where it answers
+                                     names, else those that this host had before, else FallbackResolvers
 
 With an exit node in use, the servers before are asked through it, if it can reach them at all: those with a public address, and this host's
 own (127.0.0.1), whose questions go through it in turn. What a LAN's server would answer is nobody's business then.
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from skerry_core.dns.message import Query, Record
     from skerry_core.tailcfg.netmap import NetworkMap
 
-    Server = tuple[bytes, int]
+    Server = tuple[bytes, int] | tuple[bytes, int, str]  # with "http": asked by HTTP (RFC 8484), inside the tunnel only
 
 TTL = 10  # s; to ask again costs nothing, and a changed map is right at once
 SERVERS_LIMIT, SEARCH_LIMIT = 16, 32
@@ -57,8 +58,8 @@ def server(text: "Any") -> "Server":
 class Names:
     """One map's answers. Made anew when the map or the host's own servers change."""
 
-    def __init__(self, netmap: "NetworkMap", before: "list[Server]", through: bool = False) -> None:
-        """`before`: the servers that this host had; `through`: everything goes through an exit node."""
+    def __init__(self, netmap: "NetworkMap", before: "list[Server]", through: bool = False, exit: "Server | None" = None) -> None:
+        """`before`: the servers that this host had; `through`: everything goes through an exit node; `exit`: where that answers names."""
         config, own = netmap.dns, netmap.self_node
         self._netmap = netmap
         self._index: dict[str, Any] | None = None
@@ -77,6 +78,7 @@ class Names:
             self._add(record)
         self.chosen = self._servers(config.get("Resolvers") or [])
         usable = [each for each in before if not through or reached_from_elsewhere(each[0])]
+        usable = [exit] if exit is not None else usable
         self.default = self.chosen or usable or self._servers(config.get("FallbackResolvers") or [])
         self.cut_off = through and bool(before) and not self.default
 

@@ -75,7 +75,8 @@ class Names:
             self._asking.zones = before.zones
             engine = self._node.engine
             netmap = engine.netmap if engine.running and engine.logged_in else _NOTHING
-            self._names, self._read_at = names.Names(netmap, before.servers), now
+            through = bool(engine.exits.wanted)
+            self._names, self._read_at = names.Names(netmap, before.servers, through, engine.exits.name_server()), now
             self._resolver.use(self._names)
             self._node.streams.look_up_by(before if self._bypass and before.servers else None)
         return self._names
@@ -225,7 +226,7 @@ class Names:
 
 def endpoint(server: "names.Server") -> str:
     """`192.0.2.1`, or with a port that is not 53."""
-    return ip.format_address(server[0]) if server[1] == names.PORT else ip.format_endpoint(*server)
+    return ip.format_address(server[0]) if server[1] == names.PORT else ip.format_endpoint(server[0], server[1])
 
 
 class _Nothing:
