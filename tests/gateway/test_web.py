@@ -17,7 +17,7 @@ from skerry_gateway.serve.gateway import assemble
 from skerry_gateway.store import StateDir, queries
 from skerry_gateway.web.app import ROUTES
 from skerry_gateway.web.pages import sentence
-from skerry_gateway.web.render import ago, exact
+from skerry_web.words import ago, exact
 
 SAME = {"Sec-Fetch-Site": "same-origin"}
 

@@ -223,6 +223,12 @@ def why(client: Client, arguments: argparse.Namespace) -> int:
     return _print("\n".join(output.wrap(output.clean(line), "    ") for line in answer["lines"]))
 
 
+def code(client: Client, arguments: argparse.Namespace) -> int:
+    """The portal's code."""
+    answer = client.call("POST", "skerry/code", {"new": "yes"} if arguments.new else {})
+    return _json(answer) if arguments.json else _print(answer["code"])
+
+
 def _print(text: str) -> int:
     print(text)
     return 0

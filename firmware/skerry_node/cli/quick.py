@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]] = {
     "ping": ({"count": 10, "until_direct": True}, (), ("peer",)),
     "netcheck": ({}, (), ()),
     "why": ({}, (), ("peer",)),
+    "code": ({"new": False}, (), ()),
     "logout": ({}, (), ()),
 }
 
