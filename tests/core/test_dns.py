@@ -437,8 +437,8 @@ def test_only_domains_are_told_to_others():
 def test_with_an_exit_node_it_is_asked_and_servers_of_the_lan_are_not():
     lan, own, public = [(ip.parse_address(text), 53) for text in ("192.168.1.1", "127.0.0.1", "198.51.100.1")]
     more = [(ip.parse_address(text), 53) for text in ("fe80::1", "fd00::1", "10.0.0.1", "172.31.0.1", "100.64.0.9", "169.254.1.1")]
-    exit = ip.parse_address("100.64.0.2")
-    assert Names(netmap(), [lan, own, public, *more], [exit]).default == [(exit, 53), own, public]
+    exit = (ip.parse_address("100.64.0.2"), 80, "http")
+    assert Names(netmap(), [lan, own, public, *more], [exit]).default == [exit, own, public]
     assert Names(netmap(), [lan, public]).default == [lan, public] and Names(netmap(), [lan], []).default == []
     assert Names(netmap(FallbackResolvers=[{"Addr": "10.0.0.53:5353"}]), [lan], []).default == [CORP]
     assert Names(netmap(Resolvers=[{"Addr": "10.0.0.53:5353"}]), [lan], [exit]).default == [CORP]

@@ -3,6 +3,7 @@
 import pytest
 
 from skerry_core import ip
+from skerry_core.dns.names import Names
 from skerry_core.ip import parse_prefix
 from skerry_core.routing import DEFAULTS
 from tests.core.engine_world import Device, World, ipv4
@@ -150,3 +151,29 @@ def test_with_sockets_that_bypass_the_tunnel_a_peer_inside_an_accepted_route_sta
     a.set_uplink((bytes((203, 0, 113, 9)), 41641))
     member(world, 2, AllowedIPs=["100.64.0.2/32", "198.51.100.0/24"])
     assert world.run(30_000, until=lambda: a.packet(b) or a.direct(b))
+
+
+API = [{"Proto": "peerapi4", "Port": 43210}, {"Proto": "peerapi6", "Port": 43211}]
+
+
+@pytest.mark.parametrize(
+    "fields,expected",
+    [
+        ({"Cap": 142, "Hostinfo": {"Services": API}}, (bytes((100, 64, 0, 2)), 43210, "http")),
+        ({"Cap": 25, "Hostinfo": {"Services": API}}, None),
+        ({"Cap": 142, "Hostinfo": {"Services": [{"Proto": "tcp", "Port": 80}]}}, None),
+        ({"Cap": 142, "Hostinfo": {"Services": [{"Proto": "peerapi4", "Port": 70000}]}}, None),
+        ({"Cap": 142, "Hostinfo": {"Services": [{"Proto": "peerapi4", "Port": "x"}]}}, None),
+        ({"Cap": 142}, None),
+    ],
+)
+def test_names_are_asked_of_the_exit_node_that_answers_them(fields, expected):
+    world = World()
+    a, b = pair(world)
+    exits(world, b, EXIT, **fields)
+    assert a.engine.exits.name_server() is None
+    a.command("set", exit_node="node2")
+    assert a.engine.exits.name_server() == expected
+    before = [(bytes((192, 168, 1, 1)), 53)]
+    known = [expected] if expected else []
+    assert Names(a.engine.netmap, before, known).default == known  # never the LAN's

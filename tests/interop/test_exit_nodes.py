@@ -9,6 +9,7 @@ import pytest
 from tests.interop.test_routes import Site, forwarding, join, left_behind, pings
 from tests.netlab import Lab
 from tests.netlab.lab import Host, run, until
+from tests.netlab.names import Dnsmasq
 from tests.netlab.programs import Gateway, Node, Skerryd, Tailscaled
 from tests.netlab.supervised import Supervised
 
@@ -189,3 +190,38 @@ def test_one_that_is_not_approved_is_none(lab: Lab, gateway: Gateway, internet: 
     assert done.returncode and "the gateway has not approved it" in " ".join(done.stderr.split())
     assert "No peer offers" in client.cli("exit-node", "list").stdout
     assert pings(client.host, TARGET)
+
+
+def test_names_are_asked_of_a_stock_exit_node(lab: Lab, gateway: Gateway, internet: Site) -> None:
+    """The servers of the client's own network see nothing of it, and nothing of it leaves at its uplink."""
+    near = Dnsmasq(lab.public("near"), "near", {"www.example": "192.0.2.1"})
+    far = Dnsmasq(internet.host, "far", {"www.example": "203.0.113.80"}, address=TARGET)
+    for server in (near, far):
+        server.start()
+    lab.resolv_conf("out").write_text(f"nameserver {TARGET}\n")
+    lab.resolv_conf("client").write_text(f"nameserver {near.address}\n")
+    way_out = exit_node(lab, gateway, Tailscaled, "out")
+    client = online(lab, gateway, Skerryd, "client")
+    assert isinstance(client, Skerryd)
+    until("its own servers answer", lambda: "192.0.2.1" in client.cli("dns", "query", "www.example", check=False).stdout, 20)
+    use(client, way_out.address)
+    with capture(client.host, "uplink") as leaked:
+        until("the exit node's answer", lambda: "203.0.113.80" in client.cli("dns", "query", "www.example", check=False).stdout, 20)
+        before = near.asked("other.example")
+        client.cli("dns", "query", "other.example", check=False)
+        assert near.asked("other.example") == before
+    assert leaked == []
+
+
+def test_names_go_through_the_exit_node_to_the_servers_of_the_network(lab: Lab, gateway: Gateway, internet: Site) -> None:
+    far = Dnsmasq(internet.host, "far", {"www.example": "203.0.113.80"}, address=TARGET)
+    far.start()
+    gateway.cli("dns", "set", "--nameserver", TARGET)
+    way_out = exit_node(lab, gateway, Skerryd, "out")
+    client = online(lab, gateway, Skerryd, "client")
+    assert isinstance(client, Skerryd)
+    use(client, "out")
+    client.reaches(TARGET)
+    with capture(client.host, "uplink") as leaked:
+        until("an answer", lambda: "203.0.113.80" in client.cli("dns", "query", "www.example", check=False).stdout, 20)
+    assert leaked == [] and any(f"from {way_out.host.address}" in line for line in far.log().splitlines() if "www.example" in line)

@@ -7,11 +7,12 @@
     below the network's own domain,  "no such name": nobody else knows better
     and its reverse zones
     localhost; local, onion, ...     127.0.0.1 and ::1; "no such name": they never leave a host (RFC 6761, 6762, 7686)
-    everything else                  Resolvers of the map, else those that this host had before, else FallbackResolvers
+    everything else                  Resolvers of the map (behind the exit node, if one is in use), else the exit node where it answers
+                                     names, else those that this host had before, else FallbackResolvers
 
-With an exit node in use it is asked itself, first: one of ours answers those whose traffic it carries (guests). The servers before come
-next, through it, if it can reach them at all: those with a public address, and this host's own (127.0.0.1), whose questions go through it
-in turn. What a LAN's server would answer is nobody's business then.
+With an exit node in use it is asked itself, first: official ones by HTTP, and ours, which answer those whose traffic they carry (guests).
+The servers before come next, through it, if it can reach them at all: those with a public address, and this host's own (127.0.0.1), whose
+questions go through it in turn. What a LAN's server would answer is nobody's business then.
 
 A resolver is "address" or "address:port"; one by https is not asked (`unusable` counts them).
 """
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from skerry_core.dns.message import Query, Record
     from skerry_core.tailcfg.netmap import NetworkMap
 
-    Server = tuple[bytes, int]
+    Server = tuple[bytes, int] | tuple[bytes, int, str]  # with "http": asked by HTTP (RFC 8484), inside the tunnel only
 
 TTL = 10  # s; to ask again costs nothing, and a changed map is right at once
 SERVERS_LIMIT, SEARCH_LIMIT = 16, 32
@@ -58,8 +59,8 @@ def server(text: "Any") -> "Server":
 class Names:
     """One map's answers. Made anew when the map or the host's own servers change."""
 
-    def __init__(self, netmap: "NetworkMap", before: "list[Server]", through: "list[bytes] | None" = None) -> None:
-        """`before`: the servers that this host had; `through`: addresses of the exit node, None when none is in use."""
+    def __init__(self, netmap: "NetworkMap", before: "list[Server]", through: "list[Server] | None" = None) -> None:
+        """`before`: the servers that this host had; `through`: where the exit node in use answers names, None when none is in use."""
         config, own = netmap.dns, netmap.self_node
         self._netmap = netmap
         self._index: dict[str, Any] | None = None
@@ -79,7 +80,7 @@ class Names:
         self.chosen = self._servers(config.get("Resolvers") or [])
         usable = before
         if through is not None:
-            usable = [(address, PORT) for address in through] + [each for each in before if reached_from_elsewhere(each[0])]
+            usable = through + [each for each in before if reached_from_elsewhere(each[0])]
         self.default = self.chosen or usable or self._servers(config.get("FallbackResolvers") or [])
 
     @property

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     Prefix = tuple[bytes, int]
 
 
+DNS_PROXY = 26  # from this capability version on a peer answers names for those who go out through it
+
+
 class Exits:
     """`lans`: prefixes of this host's links, which an exit node does not give away."""
 
@@ -70,6 +73,18 @@ class Exits:
             family = "IPv6" if len(offers(node)[0][0]) == 4 else "IPv4"
             return [f"The exit node {node.host_name} carries no {family}, which is dropped."]
         return []
+
+    def name_server(self) -> "tuple[bytes, int, str] | None":
+        """Where the exit node answers names for us, if it does: by HTTP (RFC 8484) on its peer API."""
+        node = self.chosen()
+        if node is None or node.cap < DNS_PROXY or not offers(node):
+            return None
+        for size, service in ((4, "peerapi4"), (16, "peerapi6")):
+            ports = [each.get("Port") for each in node.hostinfo.get("Services") or [] if each.get("Proto") == service]
+            addresses = [address for address, _ in node.addresses if len(address) == size]
+            if ports and addresses and isinstance(ports[0], int) and 0 < ports[0] < 65536:
+                return (addresses[0], ports[0], "http")
+        return None
 
     def snapshot(self) -> "dict[str, Any]":
         """For status()."""

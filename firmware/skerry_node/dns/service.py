@@ -104,11 +104,15 @@ class Names:
             self._node.streams.look_up_by(before if self._bypass and before.servers else None)
         return self._names
 
-    def _through(self) -> "list[bytes] | None":
-        """Addresses of the exit node in use; [] when it is not there."""
+    def _through(self) -> "list[names.Server] | None":
+        """Where the exit node in use answers names; [] when it is not there."""
         exits = self._node.engine.exits
-        node = exits.chosen()
-        return None if not exits.wanted else [] if node is None else [address for address, _ in node.addresses]
+        if not exits.wanted:
+            return None
+        known, node = exits.name_server(), exits.chosen()
+        if known is not None:
+            return [known]
+        return [] if node is None else [(address, names.PORT) for address, _ in node.addresses]
 
     @property
     def _bypass(self) -> bool:
@@ -267,7 +271,7 @@ class Names:
 
 def endpoint(server: "names.Server") -> str:
     """`192.0.2.1`, or with a port that is not 53."""
-    return ip.format_address(server[0]) if server[1] == names.PORT else ip.format_endpoint(*server)
+    return ip.format_address(server[0]) if server[1] == names.PORT else ip.format_endpoint(server[0], server[1])
 
 
 class _Nothing:
