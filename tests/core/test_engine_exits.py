@@ -175,5 +175,5 @@ def test_names_are_asked_of_the_exit_node_that_answers_them(fields, expected):
     a.command("set", exit_node="node2")
     assert a.engine.exits.name_server() == expected
     before = [(bytes((192, 168, 1, 1)), 53)]
-    asked = Names(a.engine.netmap, before, False, a.engine.exits.name_server()).default
-    assert asked == ([expected] if expected else before)
+    asked = Names(a.engine.netmap, before, [b.address], a.engine.exits.name_server()).default
+    assert asked == [expected or (b.address, 53)], "never the servers of the LAN"
