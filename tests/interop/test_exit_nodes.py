@@ -13,7 +13,7 @@ from tests.netlab.names import Dnsmasq
 from tests.netlab.programs import Gateway, Node, Skerryd, Tailscaled
 from tests.netlab.supervised import Supervised
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(400)]
 TARGET, TARGET6 = "198.51.100.2", "2001:db8:77::2"
 
 
@@ -203,10 +203,10 @@ def test_names_are_asked_of_a_stock_exit_node(lab: Lab, gateway: Gateway, intern
     way_out = exit_node(lab, gateway, Tailscaled, "out")
     client = online(lab, gateway, Skerryd, "client")
     assert isinstance(client, Skerryd)
-    until("its own servers answer", lambda: "192.0.2.1" in client.cli("dns", "query", "www.example", check=False).stdout, 20)
+    until("its own servers answer", lambda: "192.0.2.1" in client.cli("dns", "query", "www.example", check=False).stdout, 60)
     use(client, way_out.address)
     with capture(client.host, "uplink") as leaked:
-        until("the exit node's answer", lambda: "203.0.113.80" in client.cli("dns", "query", "www.example", check=False).stdout, 20)
+        until("the exit node's answer", lambda: "203.0.113.80" in client.cli("dns", "query", "www.example", check=False).stdout, 60)
         before = near.asked("other.example")
         client.cli("dns", "query", "other.example", check=False)
         assert near.asked("other.example") == before
@@ -223,5 +223,5 @@ def test_names_go_through_the_exit_node_to_the_servers_of_the_network(lab: Lab, 
     use(client, "out")
     client.reaches(TARGET)
     with capture(client.host, "uplink") as leaked:
-        until("an answer", lambda: "203.0.113.80" in client.cli("dns", "query", "www.example", check=False).stdout, 20)
+        until("an answer", lambda: "203.0.113.80" in client.cli("dns", "query", "www.example", check=False).stdout, 60)
     assert leaked == [] and any(f"from {way_out.host.address}" in line for line in far.log().splitlines() if "www.example" in line)
