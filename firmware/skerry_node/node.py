@@ -68,6 +68,7 @@ class Node:
             "interface": self._do_interface,
             "save": self._do_save,
             "resolve": self._do_resolve,
+            "sample": self._do_sample,
         }
 
     # life
@@ -181,7 +182,7 @@ class Node:
         if self._watch.due(now):
             self._tell_uplinks()
         self.streams.handle_timer(now)
-        for other in self.timers:
+        for other in list(self.timers):
             other.handle_timer(now)
         at = self.engine.next_timer()
         if at is not None and at <= now:
@@ -297,6 +298,11 @@ class Node:
 
     def _do_resolve(self, name: str) -> None:
         self.streams.resolve(name)
+
+    def _do_sample(self, count: int, address: bytes, port: int) -> None:
+        from .sampling import sample
+
+        sample(self, count, address, port)
 
     def save(self, both: bool = False) -> bool:
         """Write the state now. A failure is said, kept in `problems`, and tried again."""

@@ -162,6 +162,11 @@ def netcheck(client: Client, arguments: argparse.Namespace) -> int:
     varies = report["mapping_varies"]
     rows = [["UDP", yes[report["udp"]]], ["IPv4 from outside", report["ipv4"] or "-"], ["IPv6 from outside", report["ipv6"] or "-"]]
     rows.append(["same port for all peers", yes[None if varies is None else not varies]])
+    nat = report.get("nat") or {}
+    rows.append(["NAT", nat.get("text") or "not known"])
+    for title, name in (("  mapping (RFC 5780)", "mapping"), ("  filtering", "filtering"), ("  ports", "ports")):
+        rows.append([title, f"block of {nat['block']}" if name == "ports" and nat.get("block") else nat.get(name) or "not known"])
+    rows.append(["  hairpinning", yes[report.get("hairpin")]])
     rows.append(["home relay", report["home_code"] or "-"])
     for region in report["regions"]:
         latency = region["latency_ms"]

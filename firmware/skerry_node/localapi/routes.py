@@ -118,7 +118,7 @@ class Api:
 
     def _why(self, request: Request) -> "dict[str, Any]":
         row = self._find(request.query.get("peer", ""))
-        return {"name": row["name"], "key": row["key"], "lines": self._node.engine.why(bytes.fromhex(row["key"][8:]))}
+        return {"name": row["name"], "key": row["key"], **self._node.engine.explain(bytes.fromhex(row["key"][8:]))}
 
     def _our_ping(self, request: Request) -> Later:
         row = self._find(str(request.document().get("peer", "")))
