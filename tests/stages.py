@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 VENV = ROOT / ".venv" / "bin"
 PYTEST = [str(VENV / "pytest"), "-q", "-p", "no:cacheprovider"]
 NETLAB = [str(VENV / "python"), "-m", "tests.netlab"]
-PARTNERS = {"tailscaled", "tailscale", "derper", "testcontrol"}
+PARTNERS = {"tailscaled", "tailscale", "derper", "testcontrol", "dnsmasq", "systemd-resolved", "NetworkManager"}
 
 # name: (commands, budget in seconds); commands that run pytest get --junitxml; those of a stage in BESIDE run at the same time
 STAGES = {
@@ -33,6 +33,7 @@ STAGES = {
     "shim": ([[*NETLAB, *PYTEST, "tests/shim", "tests/bench"]], 420),
     "node": ([[*NETLAB, *PYTEST, "tests/node", "tests/board"]], 240),
     "gateway": ([[*PYTEST, "tests/gateway"]], 240),
+    "portal": ([[*NETLAB, *PYTEST, "tests/portal"]], 300),
     "sim": ([[*PYTEST, "tests/sim"]], 600),
     "interop": (
         [

@@ -82,6 +82,7 @@ def run(
     path: PacketPath, chosen: options.Options, file: "dict[str, Any]", loaded: "list[Any]", state: StateDirectory, log: Log
 ) -> int:
     """The node around the packet path; `loaded`: stored preferences and engine, which is taken out: its map may be megabytes."""
+    from .door import open_door
     from .localapi.routes import Api
     from .localapi.server import LocalServer
     from .membership import Membership
@@ -109,6 +110,7 @@ def run(
             log.say("no gateway is known yet: skerry up --gateway URL")
         notify("READY=1")
         node.keep()
+        api.door = open_door(node, local.path, state.notes)
         node.run()
         notify("STOPPING=1")
         if node.hand_over():
@@ -116,6 +118,8 @@ def run(
         log.say("stopped")
         return 0
     finally:
+        if api.door is not None:
+            api.door.close()
         local.close()
         node.close()
         node.selector.close()

@@ -33,6 +33,8 @@ class Interface:
         self._addresses: set[Prefix] = set()
         self._routes: set[Prefix] = set()
         self._link: tuple[bool, int] | None = None
+        self._service: set[Prefix] = set()
+        self._desired: dict[str, Any] | None = None
         self._adopt()
 
     def _find(self) -> int:
@@ -55,8 +57,8 @@ class Interface:
 
     def apply(self, desired: "dict[str, Any]") -> None:
         """Make it so. What the kernel refuses is in `problems` and is tried again at the next call."""
-        self.problems = []
-        addresses = {(bytes(a), int(b)) for a, b in desired["addresses"]}
+        self.problems, self._desired = [], desired
+        addresses = {(bytes(a), int(b)) for a, b in desired["addresses"]} | (self._service if desired["up"] else set())
         routes = {(bytes(a), int(b)) for a, b in desired["routes"]}
         link = (bool(desired["up"]), int(desired["mtu"]))
         for prefix in self._routes - routes:
@@ -65,7 +67,8 @@ class Interface:
             self._set_link(link)
         # the kernel flushes every IPv4 route of a link with its last address: the new ones first
         for prefix in sorted(addresses - self._addresses):
-            self._add(self._addresses, prefix, self._tables.add_address, "address")
+            add = self._tables.add_service_address if prefix in self._service else self._tables.add_address
+            self._add(self._addresses, prefix, add, "address")
         for prefix in self._addresses - addresses:
             self._drop(self._addresses, prefix, self._tables.remove_address)
         self._routes = set(self._tables.routes(self.index))
@@ -73,8 +76,16 @@ class Interface:
             for prefix in sorted(routes - self._routes):
                 self._add(self._routes, prefix, self._tables.add_route, "route")
 
+    def serve(self, prefixes: "list[Prefix]") -> None:
+        """Addresses besides those of the map, that this host's own programs ask on; never a source of packets by themselves."""
+        if set(prefixes) != self._service:
+            self._service = set(prefixes)
+            if self._desired is not None:
+                self.apply(self._desired)
+
     def clear(self) -> None:
         """Take everything off the link again."""
+        self._service = set()
         try:
             self.apply({"addresses": [], "routes": [], "up": False, "mtu": self._link[1] if self._link else 1280})
         except OSError:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 VERSION = "0.1.0"
 REFUSED = "refused the registration"  # the engine's words for what only another command helps against
 SETTINGS = ("hostname", "routes", "accept_routes")
+OURS = ("key", "accept_dns")  # what the engine does not hear of, or not as a setting
 
 
 class Membership:
@@ -72,7 +73,8 @@ class Membership:
         self.prefs.set(changes)
         self.prefs.values["want_running"] = True
         self.last_error = ""
-        arguments = {name: value for name, value in changes.items() if name != "key"}
+        self.node.names.refresh()
+        arguments = {name: value for name, value in changes.items() if name not in OURS}
         if gateway is None:
             arguments["gateway"] = current
         if key := self._key():
@@ -81,6 +83,7 @@ class Membership:
         def done(result: "dict[str, Any]") -> None:
             if result.get("error"):
                 self.prefs.values = before
+                self.node.names.refresh()
             else:
                 self.node.save()
             answer(result)
@@ -98,7 +101,7 @@ class Membership:
         self._then_save("logout", {}, answer)
 
     def set(self, changes: "dict[str, Any]", answer: "Answer") -> None:
-        """Change hostname, routes, accept_routes."""
+        """Change hostname, routes, accept_routes, accept_dns."""
         before = dict(self.prefs.values)
         self.prefs.set(changes)
         told = {name: changes[name] for name in SETTINGS if name in changes}
@@ -106,6 +109,9 @@ class Membership:
         def done(result: "dict[str, Any]") -> None:
             if result.get("error"):
                 self.prefs.values = before
+            else:
+                result = {**result, "changed": sorted(name for name in changes if before.get(name) != changes[name])}
+            self.node.names.refresh()
             answer(result)
 
         self._then_save("set", told, done)

@@ -28,11 +28,12 @@ NEWADDR, DELADDR, GETADDR = 20, 21, 22
 NEWROUTE, DELROUTE, GETROUTE = 24, 25, 26
 REQUEST, ACK, DUMP, EXCL, CREATE = 0x1, 0x4, 0x300, 0x200, 0x400
 IFLA_IFNAME, IFLA_MTU, IFLA_AF_SPEC, IFLA_INET6_ADDR_GEN_MODE = 3, 4, 26, 8
-IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS = 1, 2, 8
+IFA_ADDRESS, IFA_LOCAL, IFA_CACHEINFO, IFA_FLAGS = 1, 2, 6, 8
 RTA_DST, RTA_OIF, RTA_PRIORITY, RTA_TABLE = 1, 4, 6, 15
 IFF_UP, IFF_LOOPBACK, IFF_RUNNING = 0x1, 0x8, 0x40
 IFA_F_NODAD, IFA_F_DEPRECATED, IFA_F_TENTATIVE, IFA_F_DADFAILED = 0x02, 0x20, 0x40, 0x08
-SCOPE_UNIVERSE, SCOPE_LINK, TABLE_MAIN, TYPE_UNICAST = 0, 253, 254, 1
+SCOPE_UNIVERSE, SCOPE_LINK, SCOPE_HOST, TABLE_MAIN, TYPE_UNICAST = 0, 253, 254, 254, 1
+FOR_EVER = 0xFFFFFFFF
 GROUPS = 0x1 | 0x10 | 0x100 | 0x40 | 0x400  # link, addresses and routes of both families
 PROTOCOL = 83  # our mark on every route we make (rtm_protocol); not in use by others in /etc/iproute2/rt_protos
 METRIC = 5270  # behind what the host has anyway: a peer's offer of our own LAN must not take it away
@@ -126,6 +127,10 @@ class Tables:
         """Add an address; one that is there already is fine."""
         self._quiet(errno.EEXIST, NEWADDR, CREATE | EXCL, self._address(index, prefix))
 
+    def add_service_address(self, index: int, prefix: "Prefix") -> None:
+        """Add an address that is answered on, and that nothing is sent from which did not ask for it."""
+        self._quiet(errno.EEXIST, NEWADDR, CREATE | EXCL, self._address(index, prefix, True))
+
     def remove_address(self, index: int, prefix: "Prefix") -> None:
         """Remove an address; one that is gone already is fine."""
         self._quiet(errno.EADDRNOTAVAIL, DELADDR, 0, self._address(index, prefix))
@@ -138,10 +143,13 @@ class Tables:
         """Remove a route of ours; one that is gone already is fine."""
         self._quiet(errno.ESRCH, DELROUTE, 0, self._route(index, prefix))
 
-    def _address(self, index: int, prefix: "Prefix") -> bytes:
+    def _address(self, index: int, prefix: "Prefix", service: bool = False) -> bytes:
         address, bits = prefix
-        header = struct.pack("=BBBBI", _family(address), bits, IFA_F_NODAD if len(address) == 16 else 0, SCOPE_UNIVERSE, index)
-        return header + attribute(IFA_LOCAL, address) + attribute(IFA_ADDRESS, address)
+        scope = SCOPE_HOST if service and len(address) == 4 else SCOPE_UNIVERSE
+        header = struct.pack("=BBBBI", _family(address), bits, IFA_F_NODAD if len(address) == 16 else 0, scope, index)
+        # what IPv4 does with the scope, IPv6 does with "deprecated": a preferred lifetime of 0
+        lifetimes = attribute(IFA_CACHEINFO, struct.pack("=IIII", 0, FOR_EVER, 0, 0)) if service and len(address) == 16 else b""
+        return header + attribute(IFA_LOCAL, address) + attribute(IFA_ADDRESS, address) + lifetimes
 
     def _route(self, index: int, prefix: "Prefix") -> bytes:
         address, bits = prefix

@@ -13,6 +13,7 @@ import selectors
 from skerry_core.errors import LocalError
 
 from . import clock, handover, uplinks
+from .dns.service import Names
 from .log import Log
 from .membership import Membership
 from .netlink import Monitor, Tables
@@ -81,6 +82,8 @@ class Node:
             self.streams = self._kept(Streams(self.selector, self.path.transport), Streams.shut)
             self.selector.register(self.monitor.fileno(), selectors.EVENT_READ, self._network_changed)
             self.selector.register(self.path.transport.fileno(), selectors.EVENT_READ, lambda _mask: None)  # pump() polls it
+            self.names = self._kept(Names(self), lambda names: names.close(self._handed_over))
+            self.timers.append(self.names)
             self.membership.belongs_to(self)
             self.engine = new_engine(self.membership.config(), saved, self.path.handed)
         except BaseException:
@@ -212,6 +215,7 @@ class Node:
             return
         if found != self._uplinks:  # most reports are of our own routes
             self._uplinks = found
+            self.names.network_changed()
             self.log.debug(f"{len(found[0]['addresses'])} addresses towards the network")
             self.receive(("uplinks", found))
 
@@ -251,6 +255,8 @@ class Node:
             return
         if kind == "error":
             self.log.trouble(event[1], clock.now())
+        if kind in ("map", "state"):
+            self.names.refresh()
         if kind == "path" and self._hint_at is not None:
             self._hint_at = clock.now()
         self.membership.heard(event)
@@ -323,12 +329,14 @@ class Node:
 
     def health(self) -> "list[str]":
         """What is wrong with this host, one sentence each."""
-        return [*self.problems, *self.path.problems, *self.path.interface.problems]
+        return [*self.problems, *self.path.problems, *self.path.interface.problems, *self.names.health()]
 
 
 def new_engine(config: "dict[str, Any]", saved: "dict[str, Any] | None", handed: "dict[str, Any] | None" = None) -> "Any":
-    """The engine, with this host's crypto, randomness and clock."""
+    """The engine, with this host's crypto, randomness and clock, and the recorder before it."""
     from skerry_core.engine import Engine
     from skerry_shim import crypto
 
-    return Engine(config, crypto, os.urandom, clock.now(), saved, handed)
+    from .recorder.recorder import Recorder
+
+    return Recorder(Engine, config, crypto, os.urandom, clock.now(), saved, handed)

@@ -8,6 +8,7 @@ tun = "skerry0"
 port = 41641                                   # UDP port; 0 = any free one
 routes = ["192.168.10.0/24"]                   # subnets this node offers to the network
 accept_routes = true                           # take subnets that others offer
+accept_dns = true                              # names of the network on this host (true unless said otherwise)
 ```
 Every field may be left out. An unknown field is an error that names it: a misspelt `gateway` must not look like a
 node that does not want to join. Values are checked by the same functions that check the command line.
@@ -125,6 +126,7 @@ SCHEMA: "dict[str, tuple[type, str, Check]]" = {
     "port": (int, "a number", check_port),
     "routes": (list, "a list of subnets", check_routes),
     "accept_routes": (bool, "true or false", _accept),
+    "accept_dns": (bool, "true or false", _accept),
 }
 
 

@@ -15,11 +15,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-FIELDS = ("gateway", "key", "hostname", "routes", "accept_routes")
+FIELDS = ("gateway", "key", "hostname", "routes", "accept_routes", "accept_dns")
 
 
 class Prefs:
-    """`values`: gateway, key, hostname, routes, accept_routes (each may be missing) and `want_running`."""
+    """`values`: gateway, key, hostname, routes, accept_routes, accept_dns (each may be missing) and `want_running`."""
 
     def __init__(self, stored: "dict[str, Any]", file: "dict[str, Any]") -> None:
         known = {name: value for name, value in stored.items() if _fits(name, value)}

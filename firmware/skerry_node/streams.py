@@ -25,6 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .dns.lookup import Before
     from .resolver import Address
 
 LIMIT = 1 << 20
@@ -103,6 +104,10 @@ class Streams:
         name = self._names.pop(number)
         packed = [socket.inet_pton(family, text.partition("%")[0]) for family, text, _port in addresses]
         self.events.append(("resolved", name, packed))
+
+    def look_up_by(self, before: "Before | None") -> None:
+        """Ask these servers for names from now on, not the system; None: the system."""
+        self._resolver.before = before
 
     def write(self, number: int, data: bytes) -> None:
         """Send, now or when there is room. Unknown streams are ignored: they closed meanwhile."""

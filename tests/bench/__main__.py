@@ -28,6 +28,7 @@ MEASURES = {
     "tcp": ("tcp", "measure", "TCP in three shapes on two links, and its CPU cost", 7),
     "mixed": ("tcp", "mixed", "TCP between skerryd and tailscaled", 5),
     "udp": ("udp", "measure", "UDP without loss", 5),
+    "flood": ("flood", "measure", "TCP while the receiver's port is flooded with forged handshakes", 3),
     "relays": ("relays", "measure", "through DERP, ours and theirs", 5),
     "forwarding": ("forwarding", "measure", "the UDP relay alone", 3),
     "latency": ("latency", "measure", "round trips under load", 5),

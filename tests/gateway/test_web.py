@@ -17,7 +17,7 @@ from skerry_gateway.serve.gateway import assemble
 from skerry_gateway.store import StateDir, queries
 from skerry_gateway.web.app import ROUTES
 from skerry_gateway.web.pages import sentence
-from skerry_gateway.web.render import ago, exact
+from skerry_web.words import ago, exact
 
 SAME = {"Sec-Fetch-Site": "same-origin"}
 
@@ -35,6 +35,8 @@ MATRIX = {
     ("GET", "/"): (401, 200, 200),
     ("GET", "/register/{id}"): (401, 404, 404),
     ("POST", "/register/{id}"): (401, 400, 400),
+    ("GET", "/ssh/{token}"): (401, 400, 400),
+    ("POST", "/ssh/{token}"): (401, 400, 400),
     ("GET", "/nodes"): (401, 200, 200),
     ("GET", "/nodes/{id}"): (401, 404, 200),
     ("POST", "/nodes/{id}/approve"): (401, 403, 303),

@@ -2,6 +2,8 @@
 
 import json
 import os
+import selectors
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +14,7 @@ from skerry_core.engine.peer import Candidate
 from skerry_core.errors import LocalError
 from skerry_core.path import udp
 from skerry_node import clock
+from skerry_node.dns.service import Names
 from skerry_node.localapi import tailscale
 from skerry_node.localapi.http import Refusal, Request
 from skerry_node.localapi.routes import Api
@@ -51,6 +54,8 @@ class FakeNode:
         self.membership.belongs_to(self)
         self.engine = Engine(self.membership.config(), crypto, os.urandom, clock.now())
         self.token = 0
+        self.selector, self.streams = selectors.DefaultSelector(), SimpleNamespace(look_up_by=lambda before: None)
+        self.names = Names(self)
 
     def health(self):
         return self.path.problems
@@ -189,7 +194,7 @@ def test_who_may_do_what(api, node):
                 ask(api, method, name, {}, uid=12345)
             assert refusal.value.status == 403, name
     changing = {name for (method, name), (access, _verb) in api._verbs.items() if access == "write"}
-    ours = {f"skerry/{name}" for name in ("up", "down", "logout", "set", "capture")}
+    ours = {f"skerry/{name}" for name in ("up", "down", "logout", "set", "code", "capture", "record")}
     assert changing == {"prefs", "start", "login-interactive", "logout", *ours}
     assert ask(api, "GET", "status", uid=12345)["BackendState"]
 

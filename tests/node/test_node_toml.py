@@ -16,7 +16,7 @@ def written(tmp_path, text):
 
 def test_everything_that_may_be_said(tmp_path):
     text = f'gateway = "https://gw.example:8443#{KEY}"\nkey = "file:/run/key"\nhostname = "camera-1"\ntun = "skerry0"\nport = 0\n'
-    text += 'routes = ["192.168.10.0/24", "fd00:1::/64"]\naccept_routes = true\n'
+    text += 'routes = ["192.168.10.0/24", "fd00:1::/64"]\naccept_routes = true\naccept_dns = false\n'
     document = node_toml.load(written(tmp_path, text))
     assert document["port"] == 0 and document["hostname"] == "camera-1" and set(document) == set(node_toml.SCHEMA)
 

@@ -186,7 +186,7 @@ class Life:
 
     def key_expired(self) -> None:
         """Timer: a key, ours or a peer's, is past its end."""
-        if self.expired():
+        if self.expired() and not self._engine.control.registration.leaving:  # a gateway tells of our farewell before it answers
             self._engine.control.renew("the key of this node has expired; it is being renewed, which may need a sign-in")
         self._engine.peers.sync()
         self._engine.peers.interface(self._engine.netmap.self_node is not None)

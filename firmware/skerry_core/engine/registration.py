@@ -38,14 +38,14 @@ class Registration:
         self._rotated = False
         self._status, self._headers, self._body = 0, {}, b""  # type: int, dict[str, str], bytes
         self._logout: Any = None
-        self._leaving = False
+        self.leaving = False
         self._request: int | None = None
 
     def reset(self) -> None:
         """The connection is gone; a link that was shown stays good, a farewell that was not heard counts as said."""
         self._request = None
         self._rotated = False
-        if self._leaving:
+        if self.leaving:
             self._left("the connection was lost")
 
     def begin(self) -> None:
@@ -54,7 +54,7 @@ class Registration:
 
     def log_out(self, token: "Any") -> None:
         """Say good-bye with the current keys, then call engine.life.logged_out_now()."""
-        self._logout, self._leaving = token, True
+        self._logout, self.leaving = token, True
         channel = self._control.channel
         if channel is None or not channel.up:
             self._left("")
@@ -95,7 +95,7 @@ class Registration:
     def _done(self, broken: str) -> None:
         from skerry_core.engine.control import retry_after
 
-        if self._leaving:
+        if self.leaving:
             self._left(broken)
         elif broken:
             self._control.failed(broken)
@@ -157,7 +157,7 @@ class Registration:
         self._engine.timers.cancel(("followup",))
 
     def _left(self, broken: str) -> None:
-        token, self._logout, self._leaving = self._logout, None, False
+        token, self._logout, self.leaving = self._logout, None, False
         self._forget_link()
         self.auth_key, self._old_key = "", ZERO
         told = not broken and self._status == 200

@@ -14,6 +14,7 @@ from skerry_node import node_toml
 from . import output
 from .client import Client, Failed
 
+SETTINGS = ("hostname", "accept_dns")
 RATE_WAIT = 0.3  # seconds between two looks
 
 TYPE_CHECKING = False
@@ -51,6 +52,7 @@ def up(client: Client, arguments: argparse.Namespace) -> int:
 
 def _changes(arguments: argparse.Namespace) -> dict[str, Any]:
     changes = {"gateway": arguments.gateway, "hostname": arguments.hostname, "key": arguments.key or os.environ.get("SKERRY_KEY") or None}
+    changes["accept_dns"] = arguments.accept_dns
     changes = {name: value for name, value in changes.items() if value is not None}
     node_toml.validate(changes, "skerry up")
     if "key" in changes:
@@ -96,6 +98,19 @@ def _note(arguments: argparse.Namespace, sentence: str) -> None:
     """Progress: on standard output for people, on standard error beside JSON."""
     text = "\n".join(output.wrap(output.clean(line)) if not line.startswith("  ") else output.clean(line) for line in sentence.split("\n"))
     print(text, file=sys.stderr if arguments.json else sys.stdout, flush=True)
+
+
+def set_(client: Client, arguments: argparse.Namespace) -> int:
+    """Change settings."""
+    changes = {name: value for name in SETTINGS if (value := getattr(arguments, name)) is not None}
+    if not changes:
+        raise LocalError("nothing to set: see skerry set --help")
+    node_toml.validate(changes, "skerry set")
+    result = client.call("POST", "skerry/set", changes)
+    if arguments.json:
+        return _json(result)
+    names = [name.replace("_", "-") for name in result["changed"]]
+    return _print(f"Changed: {', '.join(names)}" if names else "It was so already")
 
 
 def down(client: Client, arguments: argparse.Namespace) -> int:
@@ -180,6 +195,12 @@ def why(client: Client, arguments: argparse.Namespace) -> int:
     if arguments.json:
         return _json(answer)
     return _print("\n".join(output.wrap(output.clean(line), "    ") for line in answer["lines"]))
+
+
+def code(client: Client, arguments: argparse.Namespace) -> int:
+    """The portal's code."""
+    answer = client.call("POST", "skerry/code", {"new": "yes"} if arguments.new else {})
+    return _json(answer) if arguments.json else _print(answer["code"])
 
 
 def _print(text: str) -> int:

@@ -60,6 +60,8 @@ def status(document: dict[str, Any]) -> str:
     """The whole of `skerry status`."""
     lines = [_first(document)]
     lines += [wrap(f"warning: {clean(sentence)}") for sentence in document["health"] if sentence not in document["error"]]
+    if (names := dns_line(document.get("dns") or {})) and document["state"] == "Running":
+        lines.append(names)
     rows = [["NAME", "ADDRESS", "SENT", "RECEIVED", "PATH"]]
     mine = document["self"]
     if mine["addresses"]:
@@ -77,6 +79,14 @@ def status(document: dict[str, Any]) -> str:
     if len(rows) > 1:
         lines += ["", table(rows)]
     return "\n".join(lines)
+
+
+def dns_line(shown: dict[str, Any]) -> str:
+    """One line about names; "" where they work as they should."""
+    if not shown or shown["host"]["in_force"] or shown["problems"] or not (shown["magic"] or shown["routes"]):
+        return ""
+    why = "not used on this host (--accept-dns=false)" if not shown["accept"] else "not in force on this host"
+    return f"names of {clean(shown['domain'])}: {why}; see skerry dns status"
 
 
 def rate(rates: dict[str, Any], way: str) -> str:

@@ -4,10 +4,13 @@
 GET   status whois?addr= prefs derpmap serve-config watch-ipn-bus   READ    as Tailscale's LocalAPI
 POST  ping?ip=&type= check-prefs                                    READ
 PATCH prefs   POST start login-interactive logout                   WRITE
-GET   skerry/status skerry/why?peer= skerry/watch                   READ    ours
-POST  skerry/ping skerry/netcheck                                   READ
+GET   dns-query?name=&type= dns-config dns-osconfig                 READ
+GET   skerry/status skerry/why?peer= skerry/watch skerry/dns        READ    ours
+POST  skerry/ping skerry/netcheck skerry/dns-query                  READ
 POST  skerry/up skerry/down skerry/logout skerry/set                WRITE
+POST  skerry/code {new}                                             WRITE   the portal's code
 POST  skerry/capture?side=&peer=&count=&seconds=&snaplen=           WRITE   pcapng: capture.py
+POST  skerry/record                                                 WRITE   the flight recorder's file: recorder/recording.py
 ```
 READ: whoever may open the socket. WRITE: root, or the user skerryd runs as. No verb takes a path, a command or an
 environment from its caller; pre-auth keys are taken and never given back.
@@ -19,7 +22,7 @@ import os
 from .. import clock
 from ..membership import REFUSED
 from ..signin import code_of
-from . import snapshot, tailscale
+from . import names, record, snapshot, tailscale
 from .capture import Capture
 from .http import Refusal, Request
 from .rates import Rates
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from ..door import Door
     from ..node import Node
 
 BASE = "/localapi/v0/"
@@ -42,6 +46,7 @@ class Api:
     def __init__(self, node: "Node", notes: "list[str]") -> None:
         self._node = node
         self._notes = notes
+        self.door: Door | None = None  # the portal's, where there is one
         self._rates = Rates()
         self.capture = Capture(node)  # a timer of the node's
         self._ours: list[Feed] = []
@@ -59,6 +64,7 @@ class Api:
             ("POST", "start"): (WRITE, self._start),
             ("POST", "login-interactive"): (WRITE, self._login),
             ("POST", "logout"): (WRITE, self._logout),
+            **names.verbs(node, READ),
             ("GET", "skerry/status"): (READ, self._our_status),
             ("GET", "skerry/why"): (READ, self._why),
             ("GET", "skerry/watch"): (READ, self._watch),
@@ -69,6 +75,8 @@ class Api:
             ("POST", "skerry/logout"): (WRITE, lambda _request: self._answered(node.membership.logout)),
             ("POST", "skerry/set"): (WRITE, self._set),
             ("POST", "skerry/capture"): (WRITE, self._capture),
+            ("POST", "skerry/record"): (WRITE, lambda _request: record.answer(node.engine)),
+            ("POST", "skerry/code"): (WRITE, self._code),
         }
 
     def handle(self, request: Request) -> "Any":
@@ -105,6 +113,11 @@ class Api:
     def _set(self, request: Request) -> Later:
         changes = request.document()
         return self._answered(lambda answer: self._node.membership.set(changes, answer))
+
+    def _code(self, request: Request) -> "dict[str, Any]":
+        if self.door is None:
+            raise Refusal(409, "the portal is shut; skerryd's log says why")
+        return {"code": self.door.tell(bool(request.document().get("new")))}
 
     def _capture(self, request: Request) -> Feed:
         name = request.query.get("peer", "")

@@ -7,6 +7,7 @@ peers  [the same, and path {kind "direct" | "peer-relay" | "relay" | "none", tex
         rx_bytes tx_bytes rx_packets tx_packets]
 users  {"<id>": {...}}
 counters {to_python drop_<reason>}    drops {kind: inputs from outside that were malformed}
+dns      {accept active magic domain search[] addresses[] nameservers[] before[] routes{} records host{} problems[]}
 dropped  [{reason packets sentence}]    features {cipher, tso ...: whether it is in use}
 rates    {over_ms rx_bytes tx_bytes rx_packets tx_packets}, null the first time; each peer has one, too    (skerry/status only)
 ```
@@ -59,6 +60,7 @@ def snapshot(node: "Node") -> "dict[str, Any]":
         "drops": engine["drops"],
         "dropped": reasons(node.path.transport.counters()),
         "features": features(node.path.transport),
+        "dns": {name: value for name, value in node.names.status().items() if name != "counts"},
     }
 
 

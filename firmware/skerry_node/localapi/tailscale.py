@@ -20,6 +20,7 @@ def status(shown: "Document", peers: bool = True) -> "Document":
     """ipnstate.Status"""
     own = shown["self"]
     suffix = own["dns_name"].partition(".")[2].rstrip(".")
+    tailnet = {"Name": shown["network"], "MagicDNSSuffix": suffix, "MagicDNSEnabled": shown["dns"]["magic"]}
     return {
         "Version": VERSION,
         "TUN": True,
@@ -30,7 +31,7 @@ def status(shown: "Document", peers: bool = True) -> "Document":
         "Self": node(shown, own),
         "Health": shown["health"],
         "MagicDNSSuffix": suffix,
-        "CurrentTailnet": {"Name": shown["network"], "MagicDNSSuffix": suffix, "MagicDNSEnabled": False} if own["addresses"] else None,
+        "CurrentTailnet": tailnet if own["addresses"] else None,
         "CertDomains": None,
         "Peer": {row["key"]: node(shown, row) for row in shown["peers"]} if peers else None,
         "User": {number: profile(user, number) for number, user in shown["users"].items()},
@@ -140,7 +141,7 @@ def prefs(values: "Document", state: str) -> "Document":
         "ExitNodeIP": "",
         "InternalExitNodePrior": "",
         "ExitNodeAllowLANAccess": False,
-        "CorpDNS": False,
+        "CorpDNS": bool(values.get("accept_dns", True)),
         "RunSSH": False,
         "RunWebClient": False,
         "WantRunning": bool(values.get("want_running")),
@@ -169,6 +170,7 @@ def changes(document: "Document") -> "Document":
         "Hostname": "hostname",
         "AdvertiseRoutes": "routes",
         "RouteAll": "accept_routes",
+        "CorpDNS": "accept_dns",
         "WantRunning": "want_running",
     }
     found = {}

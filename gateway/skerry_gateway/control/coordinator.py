@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from skerry_core.noise.control import ControlResponder
 from skerry_core.tailcfg.keys import encode_key
+from skerry_gateway.policy.logins import CHECK_PATH
 from skerry_gateway.store import Store, queries
 
 from . import hostinfo
@@ -133,6 +134,9 @@ class Coordinator(Enrolment):
 
     def asked(self, session: Session, request: Request, now: int) -> None:
         """A whole request has arrived."""
+        if request.method == "GET" and request.path.startswith(CHECK_PATH):
+            self._ssh_action(session, request.stream, request.path, now)
+            return
         handler = _ROUTES.get((request.method, request.path.partition("?")[0]))
         if handler is None:
             status = 501 if request.path.startswith("/machine/") else 404
@@ -155,6 +159,7 @@ class Coordinator(Enrolment):
     def stream_over(self, session: Session, stream: int, now: int) -> None:
         """The client cancelled a request."""
         self.sign_ins.leave(session, stream)
+        self.ssh_checks.leave(session, stream)
         poll = session.poll
         if poll is not None and poll.stream == stream:
             self._stream_ended(poll, now)
@@ -169,6 +174,7 @@ class Coordinator(Enrolment):
         self.sessions.pop(session, None)
         self._leave_group(session)
         self.sign_ins.leave(session)
+        self.ssh_checks.leave(session)
         if session.poll is not None:
             self._stream_ended(session.poll, now)
 
@@ -253,7 +259,7 @@ class Coordinator(Enrolment):
         session = reference()
         if session is None or session not in self.sessions:
             return
-        busy = session.poll is not None or self.sign_ins.waits(session)
+        busy = session.poll is not None or self.sign_ins.waits(session) or self.ssh_checks.waits(session)
         patience = IDLE_MS if session.machine_key in self.members.by_machine else STRANGER_IDLE_MS
         if session.machine_key and (busy or now - session.used_at < patience):
             self._timers.add(now + patience, self._check_session, reference)

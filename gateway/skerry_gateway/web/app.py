@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-from skerry_gateway.web import api, dns, keys, nodes, pages, people, probes
+from skerry_gateway.web import api, dns, keys, nodes, pages, people, probes, ssh
 from skerry_gateway.web.context import CONTEXT, USER, Context
 from skerry_gateway.web.guard import Denied, guard
 
@@ -42,6 +42,8 @@ ROUTES = (
     Route("GET", "/", pages.overview, "user"),
     Route("GET", "/register/{id}", pages.register_page, "user"),
     Route("POST", "/register/{id}", pages.register, "user"),
+    Route("GET", "/ssh/{token}", ssh.page, "user"),
+    Route("POST", "/ssh/{token}", ssh.decide, "user"),
     Route("GET", "/nodes", nodes.listing, "user"),
     Route("GET", "/nodes/{id}", nodes.one, "user"),
     Route("POST", "/nodes/{id}/approve", nodes.approve, "admin"),
