@@ -138,7 +138,7 @@ class NatCheck:
         assert self._where is not None
         if MAPPING in self._answered and self._other is not None:
             seen = seen + [(path.udp(self._where[0], self._other[0], self._where[3]), self._answered[MAPPING])]
-        if self.person and self.hairpin is None and DISCOVER in self._answered:
+        if self.person and self.hairpin is None and HAIRPIN in self._asked.values():
             self.hairpin = False
         mine = [each for each in seen if each[0][0] == self._where[0]]
         local, own = self._local(self._where[0]), (mine or seen)[0][1]

@@ -126,7 +126,7 @@ class Netcheck:
         """A full round now; `token` gets the report."""
         if token is not None:
             self._tokens.append(token)
-        if token is not None and self._full and self._round_open():
+        if token is not None and self._full and self._round_open() and self.nat.person:
             return  # who asks all the time gets the answers of rounds that are under way, and costs nothing
         self.nat.person = self.nat.person or token is not None
         if self.uplinks and self._engine.running:
