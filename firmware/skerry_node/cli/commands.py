@@ -128,6 +128,9 @@ def logout(client: Client, arguments: argparse.Namespace) -> int:
     return _print(output.wrap(f"Left the network; this node's keys are gone{told}"))
 
 
+WATCH_EVERY = 2
+
+
 def status(client: Client, arguments: argparse.Namespace) -> int:
     """Show."""
     document = client.call("GET", "skerry/status")
@@ -136,6 +139,20 @@ def status(client: Client, arguments: argparse.Namespace) -> int:
         document = client.call("GET", "skerry/status")
     if arguments.json:
         return _json(document)
+    document["peers"] = output.chosen(document, arguments.search, arguments.online)
+    if not arguments.watch:
+        return _shown(document, arguments)
+    while True:
+        if sys.stdout.isatty():
+            print("\x1b[H\x1b[2J", end="")
+        _shown(document, arguments)
+        sys.stdout.flush()
+        select.select([], [], [], WATCH_EVERY)
+        document = client.call("GET", "skerry/status")
+        document["peers"] = output.chosen(document, arguments.search, arguments.online)
+
+
+def _shown(document: dict[str, Any], arguments: argparse.Namespace) -> int:
     return _print(output.status(document) + (f"\n\n{output.packet_path(document)}" if arguments.verbose else ""))
 
 

@@ -70,6 +70,9 @@ def parser() -> argparse.ArgumentParser:
     verb("down", "disconnect, stay a member", "skerry down", commands.down)
     status = verb("status", "show this node and its peers", "skerry status --json", commands.status)
     status.add_argument("-v", "--verbose", action="store_true", help="also rates, packets dropped and why, features in use")
+    status.add_argument("search", metavar="TEXT", nargs="?", help="only peers with this in their name, address, owner, tag or system")
+    status.add_argument("--online", action="store_true", help="only peers that are online")
+    status.add_argument("--watch", action="store_true", help="show it again every two seconds, until Ctrl-C")
     ping = verb("ping", "ask a peer to answer, and say which way the answer took", "skerry ping -c 1 camera-1", commands.ping)
     ping.add_argument("peer", metavar="NAME|IP")
     ping.add_argument(
@@ -117,8 +120,18 @@ def parser() -> argparse.ArgumentParser:
     replay.add_argument("file", metavar="FILE", help="what skerry record wrote; - for standard input")
     replay.add_argument("--svg", metavar="FILE", help="draw it there")
     replay.add_argument("--anyway", action="store_true", help="replay a recording of another version as far as it goes")
+    complete = verb(
+        "completion", "print a script that makes the shell complete commands and names", "eval \"$(skerry completion bash)\"", _completion
+    )
+    complete.add_argument("shell", choices=("bash", "zsh", "fish", "names"), help="names: the peers' names, for such scripts")
     verb("logout", "leave the network; this node's keys are thrown away", "skerry logout", commands.logout)
     return top
+
+
+def _completion(client: Client, arguments: argparse.Namespace) -> int:
+    from .completion import completion
+
+    return completion(client, arguments)
 
 
 def _capture(client: Client, arguments: argparse.Namespace) -> int:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]] = {
     "up": ({"gateway": None, "key": None, "hostname": None, "accept_dns": None, "timeout": None}, ("gateway", "key", "hostname"), ()),
     "down": ({}, (), ()),
-    "status": ({"verbose": False}, (), ()),
+    "status": ({"verbose": False, "search": None, "online": False, "watch": False}, (), ()),
     "ping": ({"count": 10, "until_direct": True}, (), ("peer",)),
     "netcheck": ({}, (), ()),
     "why": ({}, (), ("peer",)),
