@@ -132,7 +132,11 @@ class Paths:
 
     def _inside(self, address: bytes) -> bool:
         # a candidate that the routes lead into the tunnel would carry the tunnel in itself; not where it is on our own link
-        if address in self._engine.peers.by_address or address in self._engine.own_addresses:
+        if address in self._engine.own_addresses:
+            return True
+        if self._engine.config.get("bypass"):
+            return False
+        if address in self._engine.peers.by_address:
             return True
         routed = any(ip.contains(prefix, address) for prefix in self._engine.peers.subnets)
         return routed and not self._engine.netcheck.is_near(address)

@@ -61,12 +61,13 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--gateway", metavar="URL", help="the gateway, best with its key: https://host#mkey:...")
     up.add_argument("--key", metavar="KEY", help="pre-auth key; file:PATH or the variable SKERRY_KEY keep it off the process list")
     up.add_argument("--hostname", metavar="NAME", help="this node's name in the network (default: the host's)")
-    names = "use the network's names on this host; =false leaves its DNS alone (default: yes)"
-    up.add_argument("--accept-dns", metavar="BOOL", nargs="?", const=True, type=boolean, help=names)
+    _settings(up)
     up.add_argument("--timeout", metavar="SECONDS", type=seconds, help="give up waiting after this long; skerryd goes on trying")
-    change = verb("set", "change settings of this node", "skerry set --accept-dns=false", commands.set_)
+    change = verb("set", "change settings of this node", "skerry set --advertise-routes 192.168.1.0/24", commands.set_)
     change.add_argument("--hostname", metavar="NAME", help="this node's name in the network")
-    change.add_argument("--accept-dns", metavar="BOOL", nargs="?", const=True, type=boolean, help=names)
+    _settings(change)
+    exits = verb("exit-node", "show the peers through which everything can go", "skerry exit-node list", commands.exit_nodes)
+    exits.add_argument("action", choices=("list",), metavar="list")
     verb("down", "disconnect, stay a member", "skerry down", commands.down)
     status = verb("status", "show this node and its peers", "skerry status --json", commands.status)
     status.add_argument("-v", "--verbose", action="store_true", help="also rates, packets dropped and why, features in use")
@@ -81,6 +82,10 @@ def parser() -> argparse.ArgumentParser:
     ping.add_argument(
         "--until-direct", action=argparse.BooleanOptionalAction, default=True, help="stop at the first direct answer (default: yes)"
     )
+    complete = verb(
+        "completion", "print a script that makes the shell complete commands and names", "eval \"$(skerry completion bash)\"", _completion
+    )
+    complete.add_argument("shell", choices=("bash", "zsh", "fish", "names"), help="names: the peers' names, for such scripts")
     verb("netcheck", "measure the network this node is in", "skerry netcheck", commands.netcheck)
     why = verb("why", "say why a peer is reached the way it is", "skerry why camera-1", commands.why)
     why.add_argument("peer", metavar="NAME|IP")
@@ -120,18 +125,22 @@ def parser() -> argparse.ArgumentParser:
     replay.add_argument("file", metavar="FILE", help="what skerry record wrote; - for standard input")
     replay.add_argument("--svg", metavar="FILE", help="draw it there")
     replay.add_argument("--anyway", action="store_true", help="replay a recording of another version as far as it goes")
-    complete = verb(
-        "completion", "print a script that makes the shell complete commands and names", "eval \"$(skerry completion bash)\"", _completion
-    )
-    complete.add_argument("shell", choices=("bash", "zsh", "fish", "names"), help="names: the peers' names, for such scripts")
     verb("logout", "leave the network; this node's keys are thrown away", "skerry logout", commands.logout)
     return top
 
 
-def _completion(client: Client, arguments: argparse.Namespace) -> int:
-    from .completion import completion
-
-    return completion(client, arguments)
+def _settings(parser: argparse.ArgumentParser) -> None:
+    """What `up` and `set` have in common."""
+    parser.add_argument("--advertise-routes", metavar="PREFIXES", help='subnets to carry for others, separated by commas; "" for none')
+    parser.add_argument("--exit-node", metavar="NAME|IP", help='send everything through that peer; "" for none')
+    for name, words in (
+        ("advertise-exit-node", "offer to carry everything to the Internet"),
+        ("accept-routes", "use the subnets that others carry"),
+        ("exit-node-allow-lan-access", "with an exit node: reach this host's own links directly"),
+        ("accept-dns", "use the network's names on this host; =false leaves its DNS alone (default: yes)"),
+        ("snat-subnet-routes", "hosts in advertised subnets see this node's address, not the peer's (default: yes)"),
+    ):
+        parser.add_argument(f"--{name}", type=boolean, nargs="?", const=True, metavar="BOOL", help=words)
 
 
 def _capture(client: Client, arguments: argparse.Namespace) -> int:
@@ -184,3 +193,9 @@ def seconds(text: str) -> float:
     if not 0 < value <= 86_400_000:
         raise argparse.ArgumentTypeError(f"{text!r}: expected a number of seconds above 0")
     return value
+
+
+def _completion(client: Client, arguments: argparse.Namespace) -> int:
+    from .completion import completion
+
+    return completion(client, arguments)
