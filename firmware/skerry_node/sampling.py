@@ -11,6 +11,7 @@ import socket
 from skerry_core import stun
 
 from . import clock
+from .netlink import bypass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Sampling:
     def _ask(self, family: int) -> None:
         txid = os.urandom(stun.TXID)
         sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        bypass(sock)
         try:
             sock.connect(self._server)
             sock.send(stun.request(txid))
