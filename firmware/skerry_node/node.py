@@ -11,6 +11,7 @@ import os
 import selectors
 
 from skerry_core.errors import LocalError
+from skerry_shim import memory
 
 from . import clock, handover, uplinks
 from .dns.service import Names
@@ -337,6 +338,7 @@ class Node:
             self._save_at = clock.now() + RETRY_SAVE
             return False
         self.problems, self._save_at = [], None
+        memory.give_back()  # the map came, and its text has just been written: both may be megabytes
         return True
 
     @property

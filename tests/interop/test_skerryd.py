@@ -85,7 +85,7 @@ def test_known_peers_are_reached_from_the_saved_map(pair: list[Board], gateway: 
     left, right = pair
     far = address(right)
     left.reaches(far)
-    until("the peer is on the card", lambda: b'"Name":"right.' in (left.state / "state.json").read_bytes(), 30)
+    until("the peer is on the card", lambda: b"right.skerry" in (left.state / "state.json").read_bytes(), 30)
     gateway.kill()
     left.kill()
     left.start()

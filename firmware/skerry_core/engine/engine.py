@@ -61,6 +61,7 @@ class Engine:
         self.disco_public: bytes = crypto.x25519_public(self.disco_private)
         self.set_node_key(loaded.node_key)
         self.wanted, self.logged_in = loaded.wanted, loaded.logged_in
+        self.started: bytes = random(8)
         self.timers, self.clock = Timers(), Clock(loaded.tai_floor, loaded.control_time)
         self.netmap = NetworkMap()
         if loaded.netmap is not None and self.logged_in:

@@ -51,10 +51,11 @@ class Paths:
     def called(self, peer: "Peer", endpoints: "list[tuple[bytes, int]]") -> None:
         """A call-me-maybe came over the relay: ask all of them, and those we know, at once."""
         now = self._engine.now
-        peer.calls = [at for at in peer.calls if now - at < CALLS_WINDOW]
-        if len(peer.calls) >= CALLS:
+        calls = [at for at in peer.calls if now - at < CALLS_WINDOW]
+        peer.calls = calls
+        if len(calls) >= CALLS:
             return
-        peer.calls.append(now)
+        calls.append(now)
         peer.called_endpoints = endpoints[:CALL_LIMIT]
         self.sync(peer)
         for candidate in [each for each in peer.candidates.values() if not each.path[4]]:

@@ -1,6 +1,7 @@
 """Registration: who we are to the gateway. What the answer means, in this order:
 
     HTTP 429                 wait as told
+    HTTP 409, SkerryCopied   our state is a copy of another device's: new keys, once (life.py)
     other than 200           error, back off (401: the key was refused)
     Error                    show it, back off; nothing but another command helps
     NodeKeyExpired           a new node key, once
@@ -101,6 +102,8 @@ class Registration:
             self._control.failed(broken)
         elif self._status == 429:
             self._control.failed("asks to wait", retry_after(self._headers, self._engine.random))
+        elif copied(self._status, self._body) and self._engine.logged_in:
+            self._engine.life.copied()
         elif self._status != 200:
             self._control.failed(f"refused the registration (HTTP {self._status}): {readable(self._body)}")
         else:
@@ -156,12 +159,22 @@ class Registration:
         self.auth_url = self._followup = ""
         self._engine.timers.cancel(("followup",))
 
+    def forget(self) -> None:
+        """Nothing of before counts: keys are new."""
+        self._forget_link()
+        self.auth_key, self._old_key = "", ZERO
+
     def _left(self, broken: str) -> None:
         token, self._logout, self.leaving = self._logout, None, False
         self._forget_link()
         self.auth_key, self._old_key = "", ZERO
         told = not broken and self._status == 200
         self._engine.life.logged_out_now(token, told)
+
+
+def copied(status: int, body: bytes) -> bool:
+    """Whether the gateway says that our keys are another device's."""
+    return status == 409 and b'"SkerryCopied"' in body
 
 
 def readable(body: bytes) -> str:

@@ -40,6 +40,7 @@ def status(engine: "Engine") -> "dict[str, Any]":
             "away_since": control.away_since,
         },
         "from_saved_map": own is not None and engine.running and not engine.map_is_live,
+        "map_of": engine.netmap.control_time,
         "drops": dict(engine.drops),
         "now": engine.now,
         "wall": engine.clock.wall(engine.now),

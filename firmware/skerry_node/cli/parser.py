@@ -103,12 +103,6 @@ def parser() -> argparse.ArgumentParser:
     capture.add_argument("--seconds", metavar="N", type=positive, help="stop after N seconds")
     capture.add_argument("--snaplen", metavar="BYTES", type=positive, help="bytes kept of each packet (default: all)")
     capture.add_argument("--file", metavar="FILE", help="write there, not to standard output")
-    code = verb("code", "print the code that this board's portal asks for", "skerry code", commands.code)
-    code.add_argument("--new", action="store_true", help="make another code; every browser has to enter it")
-    dns = verb("dns", "show how names are answered on this host, or ask for one", "skerry dns query camera-1", _dns)
-    dns.add_argument("action", choices=("status", "query"))
-    dns.add_argument("name", nargs="?", metavar="NAME", help="what to ask for (query)")
-    dns.add_argument("type", nargs="?", default="A", metavar="TYPE", help="such as A, AAAA, PTR, TXT (default: A)")
     record = verb(
         "record",
         "write what skerryd's flight recorder holds: the last ten minutes at least, no keys",
@@ -125,6 +119,12 @@ def parser() -> argparse.ArgumentParser:
     replay.add_argument("file", metavar="FILE", help="what skerry record wrote; - for standard input")
     replay.add_argument("--svg", metavar="FILE", help="draw it there")
     replay.add_argument("--anyway", action="store_true", help="replay a recording of another version as far as it goes")
+    code = verb("code", "print the code that this board's portal asks for", "skerry code", commands.code)
+    code.add_argument("--new", action="store_true", help="make another code; every browser has to enter it")
+    dns = verb("dns", "show how names are answered on this host, or ask for one", "skerry dns query camera-1", _dns)
+    dns.add_argument("action", choices=("status", "query"))
+    dns.add_argument("name", nargs="?", metavar="NAME", help="what to ask for (query)")
+    dns.add_argument("type", nargs="?", default="A", metavar="TYPE", help="such as A, AAAA, PTR, TXT (default: A)")
     verb("logout", "leave the network; this node's keys are thrown away", "skerry logout", commands.logout)
     return top
 
@@ -149,6 +149,18 @@ def _capture(client: Client, arguments: argparse.Namespace) -> int:
     return capture(client, arguments)
 
 
+def _record(client: Client, arguments: argparse.Namespace) -> int:
+    from .recording import record
+
+    return record(client, arguments)
+
+
+def _replay(client: Client, arguments: argparse.Namespace) -> int:
+    from .recording import replay
+
+    return replay(client, arguments)
+
+
 def _dns(client: Client, arguments: argparse.Namespace) -> int:
     from .names import query, status
 
@@ -165,16 +177,6 @@ def boolean(text: str) -> bool:
     if text.lower() not in known:
         raise argparse.ArgumentTypeError(f"{text!r}: expected true or false")
     return known[text.lower()]
-def _record(client: Client, arguments: argparse.Namespace) -> int:
-    from .recording import record
-
-    return record(client, arguments)
-
-
-def _replay(client: Client, arguments: argparse.Namespace) -> int:
-    from .recording import replay
-
-    return replay(client, arguments)
 
 
 def positive(text: str) -> int:

@@ -45,6 +45,8 @@ def snapshot(node: "Node") -> "dict[str, Any]":
         "gateway": address,
         "connected": gateway["connected"],
         "from_saved_map": engine["from_saved_map"],
+        "map_of_ms": engine["map_of"],
+        "away_since_ms": None if gateway["away_since"] is None else engine["wall"] - engine["now"] + gateway["away_since"],
         "auth_url": engine["auth_url"],
         "auth_code": code_of(engine["auth_url"]) if engine["auth_url"] else "",
         "error": "" if gateway["connected"] else node.membership.last_error,

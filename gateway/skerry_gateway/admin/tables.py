@@ -38,10 +38,21 @@ def _nodes(result: Result, wall_ms: int) -> str:
     rows = [_node(node, wall_ms) for node in result["nodes"]]
     heads = ["ID", "NAME", "ADDRESS", "OWNER", "STATE", "SEEN", "KEY ENDS"]
     text = table(heads, rows, "no nodes yet; make a key with: skerry-gateway keys create --user NAME")
+    for node in result["nodes"]:
+        if node.get("twin_ms"):
+            text += f"\n\n{twin(node['name'], since(node['twin_ms'], wall_ms))}"
     for item in result["pending"]:
         text += f"\n\n{item['hostname']} ({item['os']}) waits at its sign-in page. If its page shows {item['code']}:"
         text += f"\n  skerry-gateway nodes approve {item['code']} --user NAME"
     return text
+
+
+def twin(name: str, seen: str) -> str:
+    """What is said of a node whose state was copied."""
+    return (
+        f"{name}: two devices use its keys, noticed {seen}: its state was copied. A copy with skerryd makes new keys by itself and\n"
+        "  waits for approval; on a copy with an official client run: tailscale logout"
+    )
 
 
 def _node(node: Result, wall_ms: int) -> list[str]:
