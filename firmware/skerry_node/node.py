@@ -75,6 +75,7 @@ class Node:
             "save": self._do_save,
             "resolve": self._do_resolve,
             "relaying": self._do_relaying,
+            "sample": self._do_sample,
         }
 
     # life
@@ -192,7 +193,7 @@ class Node:
         if self._watch.due(now):
             self._tell_uplinks()
         self.streams.handle_timer(now)
-        for other in self.timers:
+        for other in list(self.timers):
             other.handle_timer(now)
         at = self.engine.next_timer()
         if at is not None and at <= now:
@@ -330,6 +331,11 @@ class Node:
             self.relay.do(verb, *arguments)
         except LocalError as error:
             self.log.trouble(str(error), clock.now())
+
+    def _do_sample(self, count: int, address: bytes, port: int) -> None:
+        from .sampling import sample
+
+        sample(self, count, address, port)
 
     def save(self, both: bool = False) -> bool:
         """Write the state now. A failure is said, kept in `problems`, and tried again."""

@@ -13,6 +13,7 @@ import time
 import tomllib
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -93,12 +94,13 @@ def serve_options(args: argparse.Namespace) -> Options:
         values[name] = parse_listen(name, values[name], default[1]) if values[name] else default
     for name in _PATHS:
         values[name] = Path(values[name]) if values[name] else None
+    values["stun_other"] = parse_ipv4("stun_other", values["stun_other"] or "")
     state = getattr(args, "state", None) or (Path(file["state"]) if "state" in file else default_state())
     relays = bool(file.get("udp_relay", True)) if args.udp_relay is None else args.udp_relay
     return Options(state=state, udp_relay=relays, json=getattr(args, "json", False), config=args.config, **values)
 
 
-_CONFIG = ("url", "listen", "stun_listen", "tls_cert", "tls_key")
+_CONFIG = ("url", "listen", "stun_listen", "stun_other", "tls_cert", "tls_key")
 _SWITCHES = ("udp_relay",)
 
 
@@ -116,6 +118,14 @@ def _read_config(path: Path) -> dict[str, Any]:
             known = f"there are state, {', '.join(_CONFIG)}, and {', '.join(_SWITCHES)} (true or false)"
             raise LocalError(f'{path}: "{name}" is not a setting with a text; {known}')
     return found
+
+
+def parse_ipv4(name: str, text: str) -> str:
+    """An IPv4 address, or nothing."""
+    try:
+        return str(IPv4Address(text)) if text else ""
+    except ValueError:
+        raise LocalError(f"--{name.replace('_', '-')} {text}: expected another IPv4 address of this machine, such as 192.0.2.2") from None
 
 
 def parse_listen(name: str, text: str, default_port: int) -> tuple[str, int]:
@@ -287,11 +297,13 @@ def _serve_parser(builder: _Builder) -> None:
     serve.add_argument("--url", metavar="URL", help="how people and nodes reach this gateway, such as https://vpn.example.org")
     serve.add_argument("--listen", metavar="ADDR:PORT", help="TCP: control, relay and console (default :8080)")
     serve.add_argument("--stun-listen", metavar="ADDR:PORT", help="UDP: relay and STUN, and STUN on the next port (default :3478)")
+    words = "a second IPv4 address of this machine for STUN: nodes then learn more of their NATs (RFC 5780)"
+    serve.add_argument("--stun-other", metavar="ADDR", help=words)
     words = "relay between nodes without a direct path on the first UDP port (default: do)"
     serve.add_argument("--udp-relay", action=argparse.BooleanOptionalAction, default=None, help=words)
     serve.add_argument("--tls-cert", metavar="FILE", help="certificate chain, PEM")
     serve.add_argument("--tls-key", metavar="FILE", help="the certificate's private key, PEM")
-    serve.add_argument("--config", type=Path, metavar="FILE", help="TOML: state, url, listen, stun_listen, tls_cert, tls_key, udp_relay")
+    serve.add_argument("--config", type=Path, metavar="FILE", help=f"TOML: state, {', '.join((*_CONFIG, *_SWITCHES))}")
 
 
 def _users_parser(builder: _Builder) -> None:

@@ -25,7 +25,7 @@ from skerry_core.engine.relays import Relays
 from skerry_core.engine.sessions import Sessions
 from skerry_core.engine.status import status
 from skerry_core.engine.timers import Timers
-from skerry_core.engine.why import why
+from skerry_core.engine.why import explain, why
 from skerry_core.errors import LocalError, PeerError
 from skerry_core.tailcfg.netmap import NetworkMap
 
@@ -156,6 +156,11 @@ class Engine:
             return ["This node is not among the peers: it is unknown, its key has expired, or we are down."]
         return why(self, peer)
 
+    def explain(self, peer_key: bytes) -> "dict[str, Any]":
+        """The same for programs: path, tried, nat, fault, help, and the sentences as lines."""
+        peer = self.peers.by_key.get(peer_key)
+        return {"lines": self.why(peer_key)} if peer is None else explain(self, peer)
+
     def save(self) -> "dict[str, Any]":
         """The state to keep (secret, JSON-able); see state.py."""
         gateway, key = self.control.gateway, self.control.key
@@ -278,6 +283,7 @@ class Engine:
             "clock": self._clock,
             "uplinks": self._uplinks,
             "resolved": self.netcheck.resolved,
+            "sampled": self.netcheck.nat.sampled,
             "lans": self.exits.set_lans,
             "relaying": self.relaying.receive,
             "command": self._command,
@@ -361,6 +367,7 @@ class Engine:
             "ping": disco.timeout, "asked": disco.unanswered,
             "place-ask": self.peer_relays.unanswered, "place": self.bindings.again,
             "stun": check.again, "stun-again": check.resend, "stun-end": check.ended,
+            "stun-nat": check.nat.again, "stun-sampled": check.nat.unsampled,
             "relay-step": relays.stuck, "relay-silent": relays.silent, "relay-idle": relays.idle, "relay-retry": relays.retry,
             "control-retry": control.retry, "control-watch": control.silent,
             "followup": control.registration.follow_up, "update": control.maps.update,

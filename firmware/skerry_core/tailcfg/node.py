@@ -97,9 +97,18 @@ def _hostinfo(document: "dict[str, Any]") -> "dict[str, Any]":
             kept[_shared(name)] = _shared(fields.checked_text(name, value, HOSTINFO_LIMIT))
         elif isinstance(value, (bool, int)) or (name in _HOSTINFO_LISTS and isinstance(value, list) and len(value) <= HOSTINFO_LIMIT):
             kept[_shared(name)] = value
+    net = hostinfo.get("NetInfo")
+    if isinstance(net, dict):
+        told = {name: _worth(net[name]) for name in _NETINFO if isinstance(net.get(name), (bool, str)) and len(str(net[name])) <= 100}
+        kept.update({"NetInfo": told} if told else {})
     return kept
 
 
+def _worth(value: "bool | str") -> "bool | str":
+    return _shared(value) if isinstance(value, str) else value
+
+
+_NETINFO = ("MappingVariesByDestIP", "WorkingUDP", "SkerryNAT")
 _HOSTINFO_LISTS = ("RoutableIPs", "RequestTags", "Services", "sshHostKeys")
 
 

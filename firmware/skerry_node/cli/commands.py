@@ -162,6 +162,10 @@ def logout(client: Client, arguments: argparse.Namespace) -> int:
 
 def status(client: Client, arguments: argparse.Namespace) -> int:
     """Show."""
+    if any(getattr(arguments, name, None) for name in ("search", "online", "watch")):
+        from .choice import show
+
+        return show(client, arguments)
     document = client.call("GET", "skerry/status")
     if (arguments.json or arguments.verbose) and document.get("rates", 0) is None:  # nobody asked before: two looks make a rate
         select.select([], [], [], RATE_WAIT)
@@ -209,6 +213,11 @@ def netcheck(client: Client, arguments: argparse.Namespace) -> int:
     varies = report["mapping_varies"]
     rows = [["UDP", yes[report["udp"]]], ["IPv4 from outside", report["ipv4"] or "-"], ["IPv6 from outside", report["ipv6"] or "-"]]
     rows.append(["same port for all peers", yes[None if varies is None else not varies]])
+    nat = report.get("nat") or {}
+    rows.append(["NAT", nat.get("text") or "not known"])
+    for title, name in (("  mapping (RFC 5780)", "mapping"), ("  filtering", "filtering"), ("  ports", "ports")):
+        rows.append([title, f"block of {nat['block']}" if name == "ports" and nat.get("block") else nat.get(name) or "not known"])
+    rows.append(["  hairpinning", yes[report.get("hairpin")]])
     rows.append(["home relay", report["home_code"] or "-"])
     for region in report["regions"]:
         latency = region["latency_ms"]

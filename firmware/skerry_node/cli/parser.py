@@ -71,6 +71,9 @@ def parser() -> argparse.ArgumentParser:
     verb("down", "disconnect, stay a member", "skerry down", commands.down)
     status = verb("status", "show this node and its peers", "skerry status --json", commands.status)
     status.add_argument("-v", "--verbose", action="store_true", help="also rates, packets dropped and why, features in use")
+    status.add_argument("search", metavar="TEXT", nargs="?", help="only peers with this in their name, address, owner, tag or system")
+    status.add_argument("--online", action="store_true", help="only peers that are online")
+    status.add_argument("--watch", action="store_true", help="show it again every two seconds, until Ctrl-C")
     ping = verb("ping", "ask a peer to answer, and say which way the answer took", "skerry ping -c 1 camera-1", commands.ping)
     ping.add_argument("peer", metavar="NAME|IP")
     ping.add_argument(
@@ -79,6 +82,10 @@ def parser() -> argparse.ArgumentParser:
     ping.add_argument(
         "--until-direct", action=argparse.BooleanOptionalAction, default=True, help="stop at the first direct answer (default: yes)"
     )
+    complete = verb(
+        "completion", "print a script that makes the shell complete commands and names", "eval \"$(skerry completion bash)\"", _completion
+    )
+    complete.add_argument("shell", choices=("bash", "zsh", "fish", "names"), help="names: the peers' names, for such scripts")
     verb("netcheck", "measure the network this node is in", "skerry netcheck", commands.netcheck)
     why = verb("why", "say why a peer is reached the way it is", "skerry why camera-1", commands.why)
     why.add_argument("peer", metavar="NAME|IP")
@@ -199,3 +206,9 @@ def seconds(text: str) -> float:
     if not 0 < value <= 86_400_000:
         raise argparse.ArgumentTypeError(f"{text!r}: expected a number of seconds above 0")
     return value
+
+
+def _completion(client: Client, arguments: argparse.Namespace) -> int:
+    from .completion import completion
+
+    return completion(client, arguments)

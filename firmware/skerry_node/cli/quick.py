@@ -21,7 +21,7 @@ COMMANDS: dict[str, tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]] = {
         (),
     ),
     "down": ({}, (), ()),
-    "status": ({"verbose": False}, (), ()),
+    "status": ({"verbose": False, "search": None, "online": False, "watch": False}, (), ()),
     "ping": ({"count": 10, "until_direct": True}, (), ("peer",)),
     "netcheck": ({}, (), ()),
     "why": ({}, (), ("peer",)),

@@ -1,6 +1,7 @@
 """The verbs of the local API: one table of (method, path) -> (who may, what).
 
 ```
+GET   metrics                                                       READ    for Prometheus: metrics.py
 GET   status whois?addr= prefs derpmap serve-config watch-ipn-bus   READ    as Tailscale's LocalAPI
 POST  ping?ip=&type= check-prefs                                    READ
 PATCH prefs   POST start login-interactive logout                   WRITE
@@ -24,7 +25,7 @@ from ..membership import REFUSED
 from ..signin import code_of
 from . import names, record, snapshot, tailscale
 from .capture import Capture
-from .http import Refusal, Request
+from .http import Refusal, Request, response
 from .rates import Rates
 from .server import Feed, Later
 
@@ -65,6 +66,8 @@ class Api:
             ("POST", "login-interactive"): (WRITE, self._login),
             ("POST", "logout"): (WRITE, self._logout),
             **names.verbs(node, READ),
+            ("GET", "metrics"): (READ, self._metrics),
+            ("GET", "usermetrics"): (READ, self._metrics),  # the stock CLI's `metrics print`
             ("GET", "skerry/status"): (READ, self._our_status),
             ("GET", "skerry/why"): (READ, self._why),
             ("GET", "skerry/watch"): (READ, self._watch),
@@ -101,6 +104,13 @@ class Api:
         document["health"] = [*self._notes, *document["health"]]
         return document
 
+    def _metrics(self, _request: Request) -> bytes:
+        from . import metrics
+
+        gateway, now = self._node.engine.status()["gateway"], clock.now()
+        away = 0 if gateway["connected"] or gateway["away_since"] is None else max(0, now - gateway["away_since"])
+        return response(200, metrics.text(self._shown(), away))
+
     def _our_status(self, _request: Request) -> "dict[str, Any]":
         document = self._shown()
         self._rates.measure(document, clock.now())
@@ -131,7 +141,7 @@ class Api:
 
     def _why(self, request: Request) -> "dict[str, Any]":
         row = self._find(request.query.get("peer", ""))
-        return {"name": row["name"], "key": row["key"], "lines": self._node.engine.why(bytes.fromhex(row["key"][8:]))}
+        return {"name": row["name"], "key": row["key"], **self._node.engine.explain(bytes.fromhex(row["key"][8:]))}
 
     def _our_ping(self, request: Request) -> Later:
         row = self._find(str(request.document().get("peer", "")))
