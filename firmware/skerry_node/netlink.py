@@ -29,7 +29,8 @@ NEWROUTE, DELROUTE, GETROUTE = 24, 25, 26
 REQUEST, ACK, DUMP, EXCL, CREATE = 0x1, 0x4, 0x300, 0x200, 0x400
 IFLA_IFNAME, IFLA_MTU, IFLA_AF_SPEC, IFLA_INET6_ADDR_GEN_MODE = 3, 4, 26, 8
 IFA_ADDRESS, IFA_LOCAL, IFA_CACHEINFO, IFA_FLAGS = 1, 2, 6, 8
-RTA_DST, RTA_OIF, RTA_PRIORITY, RTA_TABLE = 1, 4, 6, 15
+RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_TABLE = 1, 4, 5, 6, 15
+RTNH_DEAD, RTNH_LINKDOWN = 0x1, 0x10
 IFF_UP, IFF_LOOPBACK, IFF_RUNNING = 0x1, 0x8, 0x40
 IFA_F_NODAD, IFA_F_DEPRECATED, IFA_F_TENTATIVE, IFA_F_DADFAILED = 0x02, 0x20, 0x40, 0x08
 SCOPE_UNIVERSE, SCOPE_LINK, SCOPE_HOST, TABLE_MAIN, TYPE_UNICAST = 0, 253, 254, 254, 1
@@ -110,6 +111,18 @@ class Tables:
                 continue
             size = 16 if family == socket.AF_INET6 else 4
             found.append((attribute.get(RTA_DST, bytes(size)), bits))
+        return found
+
+    def defaults(self) -> "list[tuple[int, int, int, bytes]]":
+        """Default routes of the main table that lead somewhere: (family 4 or 6, metric, link index, gateway or b"")."""
+        found = []
+        for body in self._request(GETROUTE, DUMP, struct.pack("=BBBBBBBBI", *(0,) * 9)):
+            family, bits, _src, _tos, table, _protocol, _scope, kind, flags = struct.unpack_from("=8BI", body)
+            if bits or table != TABLE_MAIN or kind != TYPE_UNICAST or flags & (RTNH_DEAD | RTNH_LINKDOWN):
+                continue
+            attribute = attributes(body[12:])
+            metric, link = (struct.unpack("=I", attribute.get(each, bytes(4)))[0] for each in (RTA_PRIORITY, RTA_OIF))
+            found.append((6 if family == socket.AF_INET6 else 4, metric, link, attribute.get(RTA_GATEWAY, b"")))
         return found
 
     def set_link(self, index: int, up: bool, mtu: int) -> None:

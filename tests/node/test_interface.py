@@ -114,7 +114,7 @@ quiet = not select.select([monitor], [], [], 0)[0]
 after = uplinks.look(tables, "t0", (5, 6))
 print(json.dumps([before, after, told, quiet], default=lambda b: b.hex()))
 """)
-    assert seen[0] == [{"uplink": 0, "addresses": [], "port4": 5, "port6": 6}]
+    assert seen[0] == [{"uplink": 0, "addresses": [], "port4": 5, "port6": 6, "via": []}]
     assert seen[1][0]["addresses"] == [[4, "c0000207"], [6, "20010db8000000000000000000000007"]]
     assert seen[2] is True
 

@@ -12,6 +12,7 @@ from skerry_core.engine.binding import Bindings
 from skerry_core.engine.clock import Clock
 from skerry_core.engine.control import Control
 from skerry_core.engine.disco import Disco
+from skerry_core.engine.doubt import Doubts
 from skerry_core.engine.gateway import chosen
 from skerry_core.engine.handover import Resumption, give, hint
 from skerry_core.engine.life import Life
@@ -77,7 +78,7 @@ class Engine:
         self._stream_count = 0
         self.peers = Peers(self, loaded.stamps)
         self.peer_relays, self.bindings = PeerRelays(self), Bindings(self)
-        self.sessions, self.paths, self.disco = Sessions(self), Paths(self), Disco(self)
+        self.sessions, self.paths, self.disco, self.doubts = Sessions(self), Paths(self), Disco(self), Doubts(self)
         self.relays, self.netcheck = Relays(self), Netcheck(self, loaded.home)
         self.control = Control(self, gateway, key)
         self.life = Life(self)
@@ -362,6 +363,7 @@ class Engine:
         of_peers = {
             "handshake": self.sessions.retry, "dead": self.sessions.dead, "keepalive": self.sessions.keepalive,
             "rearm": self.sessions.rearm, "heartbeat": self.paths.heartbeat, "trust": self.paths.distrust,
+            "doubt": self.doubts.due, "quiet": self.doubts.of,
             "peer-relay": self.peer_relays.start,
         }  # fmt: skip
         for name, handler in of_peers.items():

@@ -29,7 +29,7 @@ FULL_AGAIN, GOOD_ENOUGH, DROP_AFTER = 60_000, 5, 15_000
 ROUNDS = (5_000, 5_000, 5_000, 5_000, 5_000, 5_000, 10_000, 10_000, 15_000, 30_000, 60_000)
 MAP_LIMIT, CALL_LIMIT, HEARD_LIMIT = 24, 16, 8
 CALLS, CALLS_WINDOW = 6, 10_000
-TIMERS = ("heartbeat", "trust")
+TIMERS = ("heartbeat", "trust", "doubt", "quiet")
 
 
 class Paths:
@@ -60,6 +60,7 @@ class Paths:
         for candidate in [each for each in peer.candidates.values() if not each.path[4]]:
             if candidate.sources & FROM_CALL or candidate.pinged is None or now - candidate.pinged >= SAME_CANDIDATE:
                 self._engine.disco.ping(peer, candidate.path)
+        self._engine.doubts.of(peer, True)
 
     def heard(self, peer: "Peer", where: "Path") -> None:
         """An authenticated message of the peer came from there."""
@@ -79,8 +80,15 @@ class Paths:
         candidate.heard = self._engine.now
         if not peer.paths:
             self.update(peer)
-        if self.active(peer) and not self.direct(peer) and self._worth_asking(candidate):
+        elsewhere = self.direct(peer) and candidate is not peer.best and not self._older(candidate)
+        if self.active(peer) and (elsewhere or not self.direct(peer)) and self._worth_asking(candidate):
             self._engine.disco.ping(peer, where)
+            if elsewhere:
+                self._engine.doubts.of(peer)
+
+    def _older(self, candidate: Candidate) -> bool:
+        """Whether it answered lately beside the best path: its pings say nothing new."""
+        return candidate.ponged is not None and self._engine.now - candidate.ponged < FULL_AGAIN
 
     def _worth_asking(self, candidate: Candidate) -> bool:
         """Not asked lately; or once more: our first ping was likely dropped by the peer's NAT, which its own ping has opened since."""
@@ -260,6 +268,23 @@ class Paths:
         if best is None or not self.trusted(peer) or better(candidate, best):
             return True
         return bool(candidate.path[4] and best.path[4]) and not self._engine.bindings.holds(peer, best)  # bound anew elsewhere
+
+    def take(self, peer: "Peer", candidate: Candidate, why: str) -> None:
+        """It has answered, and what was used has not."""
+        peer.best, peer.trusted_until = candidate, self._engine.now + TRUST
+        self._engine.timers.set(("trust", peer.index), peer.trusted_until)
+        self.update(peer)
+        self._engine.event(("path", peer.key, candidate.path, why))
+        self._engine.sessions.way_open(peer, True)
+
+    def suspect(self, peer: "Peer") -> None:
+        """The best path does not answer: the relay beside it, and everything is asked anew, our own address too."""
+        peer.trusted_until = min(peer.trusted_until, self._engine.now)
+        peer.round = 0
+        self.update(peer)
+        self._engine.netcheck.doubted()
+        self._engine.check_relays(peer)
+        self._probe_if_wanted(peer)
 
     def missed(self, peer: "Peer", where: "Path") -> None:
         """Our ping to `where` was not answered in 5 s."""

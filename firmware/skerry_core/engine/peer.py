@@ -63,6 +63,9 @@ class Peer:
         "cookies",
         "current",
         "disco",
+        "doubted",
+        "doubts",
+        "elsewhere",
         "extra",
         "gone_region",
         "handshake_since",
@@ -130,6 +133,9 @@ class Peer:
         self.trusted_until = 0
         self.paths: list[Path] | None = None  # what the transport was told
         self.round = 0  # full probes without a direct answer
+        self.doubted: int | None = None  # since when, or when last, the best path was in doubt
+        self.doubts = 0
+        self.elsewhere = False  # it was heard another way meanwhile
         self.probed: int | None = None  # last full probe
         self.calls: list[int] = []  # when call-me-maybes came
         self.pings = 0  # outstanding
