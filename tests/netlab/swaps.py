@@ -109,7 +109,8 @@ class Swaps:
         """The provider gives the router another address; nothing changes that the host could see."""
         router = self.now.router
         if router is None:
-            return self._nat(chance)
+            self._nat(chance)
+            return
         router.ip("addr", "flush", "dev", "wan")  # masquerading forgets its connections with it
         router.nft("flush ruleset")
         router.address = f"{WAN}.{next(self._numbers)}"
@@ -120,7 +121,8 @@ class Swaps:
     def _default(self, chance: random.Random) -> None:
         """Both routers are there, and the default route moves from one to the other; later the first goes."""
         if self.now.router is None:
-            return self._nat(chance)
+            self._nat(chance)
+            return
         other = self.ways[1] if self.now is self.ways[0] else self.ways[0]
         self.plug(other)  # the old link stays, with its address
 

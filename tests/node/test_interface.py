@@ -127,8 +127,14 @@ def test_watch_debounces():
     watch.reported(1000)
     watch.reported(1010)
     assert watch.next_timer() == 1020 and not watch.due(1019) and watch.due(1020) and not watch.due(1021)
-    watch.reported(1030)
-    assert watch.next_timer() == 1520
+    pauses = []
+    for _ in range(8):  # it flaps
+        watch.reported(watch._last + 1)
+        pauses.append(watch.next_timer() - watch._last)
+        assert watch.due(watch.next_timer())
+    assert pauses[0] <= 40 and pauses == sorted(pauses) and pauses[-1] == 500
+    watch.reported(watch._last + 2000)
+    assert watch.next_timer() == watch._last + 2020
 
 
 def test_netlink_parsing_survives_garbage():

@@ -1,12 +1,14 @@
 """Doubts: whether the path in use still leads to the peer, asked as soon as something speaks against it.
 
-    raised by    a ping of the peer from a place that is not its best path; a call-me-maybe; data went out and nothing came back for 1.5 s
+    raised by    a ping of the peer from another place than its last, and not its best path; a call-me-maybe; data went out and nothing
+                 came back for 1.5 s
     0 ms         the best path is asked
     250 ms       (or twice its usual latency) no answer, and the peer was heard another way: that way is taken. Else it is asked again
-    900 ms       (or three times) no answer: no longer trusted, so the relay is used beside it, everything is probed, our address is asked for
+    650 ms       (or three times) no answer, or heard over the relay: no longer trusted, so the relay is used beside it, all is probed,
+                 and our own address is asked for
 
 Without it a peer whose other end moved would go on talking to the old place until its trust of 6.5 s is over. One doubt of a peer at a
-time, and none within 2 s of the last: whoever provokes them makes us send two small packets in that time.
+time, and none within 1 s of the last: whoever provokes them makes us send two small packets in that time.
 """
 
 TYPE_CHECKING = False
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from skerry_core.engine.engine import Engine
     from skerry_core.engine.peer import Candidate, Peer
 
-FIRST, LAST, QUIET, AGAIN = 250, 900, 1_500, 2_000
+FIRST, LAST, QUIET, AGAIN = 250, 650, 1_500, 1_000
 
 
 class Doubts:
@@ -23,17 +25,22 @@ class Doubts:
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
 
-    def of(self, peer: "Peer", elsewhere: bool = False) -> None:
-        """Ask the path in use; `elsewhere`: the peer has just been heard another way."""
+    def of(self, peer: "Peer", elsewhere: bool = False) -> bool:
+        """Ask the path in use; `elsewhere`: the peer was just heard over its relay. False: too soon after the last."""
         engine, best = self._engine, peer.best
         peer.elsewhere = peer.elsewhere or elsewhere
         if best is None or not engine.paths.direct(peer) or not engine.paths.active(peer):
-            return
+            return True
         if peer.doubted is not None and engine.now - peer.doubted < AGAIN:
-            return
+            return False
         peer.doubted, peer.doubts, peer.elsewhere = engine.now, 0, elsewhere
         engine.disco.ping(peer, best.path)
         engine.timers.set(("doubt", peer.index), engine.now + max(FIRST, 2 * best.latency))
+        return True
+
+    def quiet(self, peer: "Peer") -> None:
+        """Timer: nothing came since data left."""
+        self.of(peer)
 
     def due(self, peer: "Peer") -> None:
         """Timer: the answer should be here."""

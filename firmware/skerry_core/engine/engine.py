@@ -306,10 +306,11 @@ class Engine:
         if self.resumption.same_uplinks(parsed):
             return
         lost = self.netcheck.set_uplinks(parsed)
+        if lost and self.running:  # before the peers are called, which would go into the old connection
+            self.relays.close_all(True)
         self.paths.network_changed()
         if lost and self.running:
             self.control.again()
-            self.relays.close_all(True)
             for peer in self.peers.all():
                 self.sessions.network_changed(peer)
         elif self.running:  # a network that came is a reason to ask at once
@@ -363,7 +364,7 @@ class Engine:
         of_peers = {
             "handshake": self.sessions.retry, "dead": self.sessions.dead, "keepalive": self.sessions.keepalive,
             "rearm": self.sessions.rearm, "heartbeat": self.paths.heartbeat, "trust": self.paths.distrust,
-            "doubt": self.doubts.due, "quiet": self.doubts.of,
+            "doubt": self.doubts.due, "quiet": self.doubts.quiet,
             "peer-relay": self.peer_relays.start,
         }  # fmt: skip
         for name, handler in of_peers.items():
@@ -395,6 +396,7 @@ class Engine:
         """A relay connection is up."""
         for peer in self._through(region):
             self.sessions.way_open(peer, False)
+            self.paths.relay_live(peer)
         self.state_changed()
 
     def relay_lost(self, region: int) -> None:

@@ -80,15 +80,13 @@ class Paths:
         candidate.heard = self._engine.now
         if not peer.paths:
             self.update(peer)
-        elsewhere = self.direct(peer) and candidate is not peer.best and not self._older(candidate)
-        if self.active(peer) and (elsewhere or not self.direct(peer)) and self._worth_asking(candidate):
+        moved = where != peer.heard_at and candidate is not peer.best
+        if moved and self.active(peer) and self.direct(peer):
             self._engine.disco.ping(peer, where)
-            if elsewhere:
-                self._engine.doubts.of(peer)
-
-    def _older(self, candidate: Candidate) -> bool:
-        """Whether it answered lately beside the best path: its pings say nothing new."""
-        return candidate.ponged is not None and self._engine.now - candidate.ponged < FULL_AGAIN
+            moved = not self._engine.doubts.of(peer)  # refused: its next ping is another chance
+        elif self.active(peer) and not self.direct(peer) and self._worth_asking(candidate):
+            self._engine.disco.ping(peer, where)
+        peer.heard_at = peer.heard_at if moved else where
 
     def _worth_asking(self, candidate: Candidate) -> bool:
         """Not asked lately; or once more: our first ping was likely dropped by the peer's NAT, which its own ping has opened since."""
@@ -222,6 +220,11 @@ class Paths:
         for peer in self._engine.peers.all():
             if self.active(peer) and not self.direct(peer):
                 self._engine.disco.call(peer)
+
+    def relay_live(self, peer: "Peer") -> None:
+        """Its relay can be used again: a call made meanwhile may be lost."""
+        if peer.best is not None and self.active(peer) and not self.direct(peer):
+            self._engine.disco.call(peer)
 
     def network_changed(self) -> None:
         """Our uplinks changed: no answer of before counts."""

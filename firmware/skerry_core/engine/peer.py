@@ -69,6 +69,7 @@ class Peer:
         "extra",
         "gone_region",
         "handshake_since",
+        "heard_at",
         "heard_region",
         "home",
         "index",
@@ -135,6 +136,7 @@ class Peer:
         self.round = 0  # full probes without a direct answer
         self.doubted: int | None = None  # since when, or when last, the best path was in doubt
         self.doubts = 0
+        self.heard_at: Path | None = None  # where its last ping over UDP came from
         self.elsewhere = False  # it was heard another way meanwhile
         self.probed: int | None = None  # last full probe
         self.calls: list[int] = []  # when call-me-maybes came
