@@ -33,6 +33,7 @@ IFLA_IFNAME, IFLA_MTU, IFLA_LINKINFO, IFLA_AF_SPEC, IFLA_INET6_ADDR_GEN_MODE, IF
 IFA_ADDRESS, IFA_LOCAL, IFA_CACHEINFO, IFA_FLAGS = 1, 2, 6, 8
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_MULTIPATH, RTA_TABLE, RTA_VIA = 1, 4, 5, 6, 9, 15, 18
 FRA_PRIORITY, FRA_FWMARK, FRA_TABLE, FRA_FWMASK, FRA_PROTOCOL = 6, 10, 15, 16, 21
+RTNH_DEAD, RTNH_LINKDOWN = 0x1, 0x10
 IFF_UP, IFF_LOOPBACK, IFF_RUNNING = 0x1, 0x8, 0x40
 IFA_F_NODAD, IFA_F_DEPRECATED, IFA_F_TENTATIVE, IFA_F_DADFAILED = 0x02, 0x20, 0x40, 0x08
 SCOPE_UNIVERSE, SCOPE_LINK, SCOPE_HOST, TABLE_DEFAULT, TABLE_MAIN = 0, 253, 254, 253, 254
@@ -143,6 +144,18 @@ class Tables:
                 found.append(((router, 8 * len(router)), True))
             if prefix[1]:
                 found.append((prefix, not {RTA_GATEWAY, RTA_MULTIPATH, RTA_VIA} & set(attribute)))
+        return found
+
+    def defaults(self) -> "list[tuple[int, int, int, bytes]]":
+        """Default routes of the main table that lead somewhere: (family 4 or 6, metric, link index, gateway or b"")."""
+        found = []
+        for body in self._request(GETROUTE, DUMP, struct.pack("=BBBBBBBBI", *(0,) * 9)):
+            family, bits, _src, _tos, table, _protocol, _scope, kind, flags = struct.unpack_from("=8BI", body)
+            if bits or table != TABLE_MAIN or kind != TYPE_UNICAST or flags & (RTNH_DEAD | RTNH_LINKDOWN):
+                continue
+            attribute = attributes(body[12:])
+            metric, link = (struct.unpack("=I", attribute.get(each, bytes(4)))[0] for each in (RTA_PRIORITY, RTA_OIF))
+            found.append((6 if family == socket.AF_INET6 else 4, metric, link, attribute.get(RTA_GATEWAY, b"")))
         return found
 
     def _routes(self, table: int) -> "Iterator[tuple[int, Prefix, dict[int, bytes], int]]":

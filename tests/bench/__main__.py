@@ -33,6 +33,7 @@ MEASURES = {
     "forwarding": ("forwarding", "measure", "the UDP relay alone", 3),
     "latency": ("latency", "measure", "round trips under load", 5),
     "restart": ("restart_gap", "compare", "a TCP flow while the receiver's daemon is restarted", 3),
+    "swaps": ("swaps", "measure", "traffic away after a change of the uplink", 3),
     "memory": ("memory", "measure", "resident memory and wake-ups", 0),
 }
 IDLE_S, IDLE_QUICK_S = 60, 10

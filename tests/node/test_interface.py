@@ -148,7 +148,7 @@ quiet = not select.select([monitor], [], [], 0)[0]
 after = uplinks.look(tables, "t0", (5, 6))
 print(json.dumps([before, after, told, quiet], default=lambda b: b.hex()))
 """)
-    assert seen[0] == [{"uplink": 0, "addresses": [], "port4": 5, "port6": 6}]
+    assert seen[0] == [{"uplink": 0, "addresses": [], "port4": 5, "port6": 6, "via": []}]
     assert seen[1][0]["addresses"] == [[4, "c0000207"], [6, "20010db8000000000000000000000007"]]
     assert seen[2] is True
 
@@ -161,8 +161,14 @@ def test_watch_debounces():
     watch.reported(1000)
     watch.reported(1010)
     assert watch.next_timer() == 1020 and not watch.due(1019) and watch.due(1020) and not watch.due(1021)
-    watch.reported(1030)
-    assert watch.next_timer() == 1520
+    pauses = []
+    for _ in range(8):  # it flaps
+        watch.reported(watch._last + 1)
+        pauses.append(watch.next_timer() - watch._last)
+        assert watch.due(watch.next_timer())
+    assert pauses[0] <= 40 and pauses == sorted(pauses) and pauses[-1] == 500
+    watch.reported(watch._last + 2000)
+    assert watch.next_timer() == watch._last + 2020
 
 
 def test_netlink_parsing_survives_garbage():

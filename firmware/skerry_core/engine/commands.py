@@ -151,6 +151,7 @@ def uplink(value: "Any") -> "dict[str, Any]":
     """One entry of ("uplinks", [...]), checked; LocalError naming what is wrong."""
     try:
         found = {"uplink": value["uplink"], "port4": value.get("port4") or 0, "port6": value.get("port6") or 0}
+        found["via"] = [str(each) for each in value.get("via") or []]
         found["addresses"] = [(family, bytes(address)) for family, address in value["addresses"]]
     except (KeyError, TypeError, ValueError, AttributeError):
         raise LocalError(f'uplink {value!r}: need {{"uplink", "addresses": [(family, address)], "port4", "port6"}}')

@@ -12,6 +12,7 @@ from skerry_core.engine.binding import Bindings
 from skerry_core.engine.clock import Clock
 from skerry_core.engine.control import Control
 from skerry_core.engine.disco import Disco
+from skerry_core.engine.doubt import Doubts
 from skerry_core.engine.exits import Exits
 from skerry_core.engine.gateway import chosen
 from skerry_core.engine.handover import Resumption, give, hint
@@ -82,7 +83,7 @@ class Engine:
         self._stream_count = 0
         self.peers, self.exits = Peers(self, loaded.stamps), Exits(self)
         self.peer_relays, self.bindings, self.relaying = PeerRelays(self), Bindings(self), Relaying(self)
-        self.sessions, self.paths, self.disco = Sessions(self), Paths(self), Disco(self)
+        self.sessions, self.paths, self.disco, self.doubts = Sessions(self), Paths(self), Disco(self), Doubts(self)
         self.relays, self.netcheck = Relays(self), Netcheck(self, loaded.home)
         self.control = Control(self, gateway, key)
         self.life = Life(self)
@@ -318,10 +319,11 @@ class Engine:
         if self.resumption.same_uplinks(parsed):
             return
         lost = self.netcheck.set_uplinks(parsed)
+        if lost and self.running:  # before the peers are called, which would go into the old connection
+            self.relays.close_all(True)
         self.paths.network_changed()
         if lost and self.running:
             self.control.again()
-            self.relays.close_all(True)
             for peer in self.peers.all():
                 self.sessions.network_changed(peer)
         elif self.running:  # a network that came is a reason to ask at once
@@ -376,6 +378,7 @@ class Engine:
         of_peers = {
             "handshake": self.sessions.retry, "dead": self.sessions.dead, "keepalive": self.sessions.keepalive,
             "rearm": self.sessions.rearm, "heartbeat": self.paths.heartbeat, "trust": self.paths.distrust,
+            "doubt": self.doubts.due, "quiet": self.doubts.quiet,
             "peer-relay": self.peer_relays.start,
         }  # fmt: skip
         for name, handler in of_peers.items():
@@ -407,6 +410,7 @@ class Engine:
         """A relay connection is up."""
         for peer in self._through(region):
             self.sessions.way_open(peer, False)
+            self.paths.relay_live(peer)
         self.state_changed()
 
     def relay_lost(self, region: int) -> None:

@@ -111,6 +111,11 @@ class Netcheck:
                 self._begin(self._last_full is None or now - self._last_full >= FULL)
             self._schedule()
 
+    def doubted(self) -> None:
+        """A path ended for no reason we know: perhaps the router has another address now."""
+        if self._engine.running and not self._round_open() and (self._last is None or self._engine.now - self._last >= ROUND):
+            self._begin(False)
+
     def _schedule(self) -> None:
         jitter = int.from_bytes(self._engine.random(2), "big") % LIGHT_JITTER
         self._engine.timers.set(("stun",), self._engine.now + LIGHT + jitter)
@@ -387,11 +392,13 @@ def _has(uplink: "dict[str, Any]", size: int) -> bool:
     return any(len(address) == size and (size == 4 or ip_kind(address) != "link-local") for _, address in uplink["addresses"])
 
 
-def _addresses(uplinks: "list[dict[str, Any]]") -> "set[tuple[int, bytes, int]]":
+def _addresses(uplinks: "list[dict[str, Any]]") -> "set[tuple[int, Any, int]]":
     found = set()
     for uplink in uplinks:
         for _, address in uplink["addresses"]:
             found.add((uplink["uplink"], address, uplink["port4"] if len(address) == 4 else uplink["port6"]))
+        for way in uplink["via"]:  # the same address may lead elsewhere now
+            found.add((uplink["uplink"], way, 0))
     return found
 
 
