@@ -28,7 +28,7 @@ def official(lab, gateway):
 def test_a_phone_enrols_the_board_and_an_official_client_reaches_it(browser, board, gateway, official, picture):
     browser.open(owner_link(gateway))
     browser.press("Sign in as owner")
-    browser.says("online")
+    browser.says("Sign out")
     browser.size(*PHONE)
     browser.open(board.portal.url)
     picture("portal-code")

@@ -156,10 +156,14 @@ class Registration:
         self.auth_url = self._followup = ""
         self._engine.timers.cancel(("followup",))
 
-    def _left(self, broken: str) -> None:
-        token, self._logout, self.leaving = self._logout, None, False
+    def forget(self) -> None:
+        """Nobody joins any more: link and key are of no use."""
         self._forget_link()
         self.auth_key, self._old_key = "", ZERO
+
+    def _left(self, broken: str) -> None:
+        token, self._logout, self.leaving = self._logout, None, False
+        self.forget()
         told = not broken and self._status == 200
         self._engine.life.logged_out_now(token, told)
 
