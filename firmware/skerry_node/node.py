@@ -327,8 +327,10 @@ class Node:
 
 
 def new_engine(config: "dict[str, Any]", saved: "dict[str, Any] | None", handed: "dict[str, Any] | None" = None) -> "Any":
-    """The engine, with this host's crypto, randomness and clock."""
+    """The engine, with this host's crypto, randomness and clock, and the recorder before it."""
     from skerry_core.engine import Engine
     from skerry_shim import crypto
 
-    return Engine(config, crypto, os.urandom, clock.now(), saved, handed)
+    from .recorder.recorder import Recorder
+
+    return Recorder(Engine, config, crypto, os.urandom, clock.now(), saved, handed)

@@ -101,6 +101,22 @@ def parser() -> argparse.ArgumentParser:
     dns.add_argument("action", choices=("status", "query"))
     dns.add_argument("name", nargs="?", metavar="NAME", help="what to ask for (query)")
     dns.add_argument("type", nargs="?", default="A", metavar="TYPE", help="such as A, AAAA, PTR, TXT (default: A)")
+    record = verb(
+        "record",
+        "write what skerryd's flight recorder holds: the last ten minutes at least, no keys",
+        "skerry record > camera.rec",
+        _record,
+    )
+    record.add_argument("--file", metavar="FILE", help="write there, not to standard output")
+    replay = verb(
+        "replay",
+        "make the decisions in a recording again and show them as a timeline",
+        "skerry replay camera.rec --svg camera.svg",
+        _replay,
+    )
+    replay.add_argument("file", metavar="FILE", help="what skerry record wrote; - for standard input")
+    replay.add_argument("--svg", metavar="FILE", help="draw it there")
+    replay.add_argument("--anyway", action="store_true", help="replay a recording of another version as far as it goes")
     verb("logout", "leave the network; this node's keys are thrown away", "skerry logout", commands.logout)
     return top
 
@@ -127,6 +143,16 @@ def boolean(text: str) -> bool:
     if text.lower() not in known:
         raise argparse.ArgumentTypeError(f"{text!r}: expected true or false")
     return known[text.lower()]
+def _record(client: Client, arguments: argparse.Namespace) -> int:
+    from .recording import record
+
+    return record(client, arguments)
+
+
+def _replay(client: Client, arguments: argparse.Namespace) -> int:
+    from .recording import replay
+
+    return replay(client, arguments)
 
 
 def positive(text: str) -> int:

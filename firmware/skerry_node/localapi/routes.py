@@ -10,6 +10,7 @@ POST  skerry/ping skerry/netcheck skerry/dns-query                  READ
 POST  skerry/up skerry/down skerry/logout skerry/set                WRITE
 POST  skerry/code {new}                                             WRITE   the portal's code
 POST  skerry/capture?side=&peer=&count=&seconds=&snaplen=           WRITE   pcapng: capture.py
+POST  skerry/record                                                 WRITE   the flight recorder's file: recorder/recording.py
 ```
 READ: whoever may open the socket. WRITE: root, or the user skerryd runs as. No verb takes a path, a command or an
 environment from its caller; pre-auth keys are taken and never given back.
@@ -21,7 +22,7 @@ import os
 from .. import clock
 from ..membership import REFUSED
 from ..signin import code_of
-from . import names, snapshot, tailscale
+from . import names, record, snapshot, tailscale
 from .capture import Capture
 from .http import Refusal, Request
 from .rates import Rates
@@ -74,6 +75,7 @@ class Api:
             ("POST", "skerry/logout"): (WRITE, lambda _request: self._answered(node.membership.logout)),
             ("POST", "skerry/set"): (WRITE, self._set),
             ("POST", "skerry/capture"): (WRITE, self._capture),
+            ("POST", "skerry/record"): (WRITE, lambda _request: record.answer(node.engine)),
             ("POST", "skerry/code"): (WRITE, self._code),
         }
 
