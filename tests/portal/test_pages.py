@@ -58,8 +58,8 @@ def test_the_keyboard_alone_is_enough(browser, board, gateway):
         name, outline = focus(browser)
         assert outline != "none", name
         met.append(name)
-        assert len(met) < 10, met
-    assert met == ["Skerry", "Status", "Log", "Sign out", "gateway"]
+        assert len(met) < 12, met
+    assert met == ["Skerry", "Status", "Network", "Data", "Log", "Sign out", "gateway"]
     press(gateway.url + TAB + gateway.key() + RETURN)
     browser.says("Connected to")
 
@@ -78,7 +78,7 @@ def test_no_page_is_wider_than_the_screen(browser, board, gateway, size, theme, 
     enter(browser, board)
     fits()
     board.node.up(gateway.url, gateway.key())
-    for path in ("/", "/log", "/leave", "/nothing"):
+    for path in ("/", "/network", "/data", "/log", "/leave", "/nothing"):
         browser.open(board.portal.url + path)
         fits()
     browser.open(board.portal.url)
