@@ -1,6 +1,7 @@
 """Registration: who we are to the gateway. What the answer means, in this order:
 
     HTTP 429                 wait as told
+    HTTP 409, SkerryCopied   our state is a copy of another device's: new keys, once (life.py)
     other than 200           error, back off (401: the key was refused)
     Error                    show it, back off; nothing but another command helps
     NodeKeyExpired           a new node key, once
@@ -101,6 +102,8 @@ class Registration:
             self._control.failed(broken)
         elif self._status == 429:
             self._control.failed("asks to wait", retry_after(self._headers, self._engine.random))
+        elif copied(self._status, self._body) and self._engine.logged_in:
+            self._engine.life.copied()
         elif self._status != 200:
             self._control.failed(f"refused the registration (HTTP {self._status}): {readable(self._body)}")
         else:
@@ -157,7 +160,7 @@ class Registration:
         self._engine.timers.cancel(("followup",))
 
     def forget(self) -> None:
-        """Nobody joins any more: link and key are of no use."""
+        """Nothing of before counts: nobody joins any more, or keys are new."""
         self._forget_link()
         self.auth_key, self._old_key = "", ZERO
 
@@ -166,6 +169,11 @@ class Registration:
         self.forget()
         told = not broken and self._status == 200
         self._engine.life.logged_out_now(token, told)
+
+
+def copied(status: int, body: bytes) -> bool:
+    """Whether the gateway says that our keys are another device's."""
+    return status == 409 and b'"SkerryCopied"' in body
 
 
 def readable(body: bytes) -> str:
