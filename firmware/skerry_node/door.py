@@ -13,6 +13,7 @@ from .access import Access, new_code
 from .label import Label
 from .localapi.portal import PortalApi
 from .localapi.server import LocalServer
+from .meter import Meter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,10 +33,11 @@ class Door:
     def __init__(self, node: "Node", local: str, notes: "list[str]") -> None:
         self._label = Label(node.state.path, node.state.board, os.urandom)
         self._access = Access(self._label.code, os.urandom)
-        self._api = PortalApi(node, self._access, notes)
+        self.meter = Meter(node)
+        self._api = PortalApi(node, self._access, notes, self.meter)
         self._server = LocalServer(node.selector, socket_path(local), self._api.handle, clock.now, GROUP)
         self.next_timer, self.handle_timer = self._server.next_timer, self._server.handle_timer
-        node.timers.append(self)
+        node.timers += [self, self.meter]
         node.watchers.append(self._api.heard)
         if self._label.fresh:
             node.log.say(f"the code of this board, for its portal: {self._label.code} (`skerry code` prints it again)")
@@ -51,6 +53,7 @@ class Door:
     def close(self) -> None:
         """Stop listening."""
         self._server.close()
+        self.meter.close()
 
 
 def open_door(node: "Node", local: str, notes: "list[str]") -> "Door | None":

@@ -139,6 +139,7 @@ class Membership:
                 if "key" in self.prefs.values:
                     self._forget_key()
         elif kind == "auth-url" and event[1]:
+            self.last_error = ""
             code = code_of(event[1])
             self._log.say(f"to admit this node, open {event[1]}" + (f" (the page must show the code {code})" if code else ""))
         elif kind == "error":

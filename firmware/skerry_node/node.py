@@ -13,7 +13,7 @@ import selectors
 from skerry_core.errors import LocalError
 from skerry_shim import memory
 
-from . import clock, handover, uplinks
+from . import clock, handover, uplinks, wire
 from .dns.service import Names
 from .forwarding import Forwarding
 from .log import Log
@@ -62,6 +62,7 @@ class Node:
         self._stop, self._pumping, self._unrested = False, False, False
         self._save_at: int | None = None
         self._handed_over = False
+        self._discovery = [0, 0]  # bytes of disco and STUN over UDP: sent, received
         self._hint = -1  # a memfd
         self._hint_at: int | None = None  # when it is written again, if anything happens then
         self._hands: dict[str, Callable[..., None]] = {
@@ -247,6 +248,8 @@ class Node:
         for item in items:
             if item[0] == "relay-out":
                 self.streams.relay_ready(item[1])
+            elif item[0] == "datagram" and len(item[1]) == 5 and wire.is_discovery(item[2]):
+                self._discovery[1] += wire.datagram(item[1], len(item[2]))
             self.receive(item)
         events, self.streams.events = self.streams.events, []
         for event in events:
@@ -288,6 +291,8 @@ class Node:
 
     def _do_send(self, path: "tuple[Any, ...]", data: bytes) -> None:
         self.path.transport.send(path, data)
+        if len(path) == 5 and wire.is_discovery(data):
+            self._discovery[0] += wire.datagram(path, len(data))
 
     def _do_connect(self, number: int, request: "dict[str, Any]") -> None:
         self.log.debug(f"stream {number} to {request['host']}:{request['port']} ({request['purpose']})")
@@ -349,6 +354,14 @@ class Node:
         self.problems, self._save_at = [], None
         memory.give_back()  # the map came, and its text has just been written: both may be megabytes
         return True
+
+    def traffic(self) -> "dict[str, tuple[int, int]]":
+        """Bytes (sent, received) since the start by purpose: see usage."""
+        sent, received = self.path.transport.udp_bytes()
+        found: dict[str, tuple[int, int]] = self.streams.traffic()
+        found["discovery"] = (self._discovery[0], self._discovery[1])
+        found["direct"] = (max(0, sent - self._discovery[0]), max(0, received - self._discovery[1]))
+        return found
 
     @property
     def uplinks(self) -> "list[dict[str, Any]]":

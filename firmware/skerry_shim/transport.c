@@ -310,6 +310,12 @@ const char *shim_counter_name(int i)
     return NAMES[i];
 }
 
+void shim_udp_bytes(shim_transport *t, uint64_t *out2)
+{
+    out2[0] = atomic_load(&t->udp_sent);
+    out2[1] = atomic_load(&t->udp_received);
+}
+
 int shim_counters(shim_transport *t, uint64_t *out, int room)
 {
     if (room < 1 + DROP_COUNT)

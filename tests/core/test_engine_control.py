@@ -195,6 +195,17 @@ def test_a_gateway_that_tells_of_the_farewell_before_it_answers():
     assert running(world, a)
 
 
+def test_giving_up_on_a_gateway_forgets_a_key_that_nobody_had():
+    world = World()
+    a = Device(world, 1)
+    a.command("up", key="good", gateway=f"http://gateway.test#mkey:{'ab' * 32}")
+    world.run(5_000)
+    assert a.engine.state == "NeedsLogin" and "it may have another key" in " ".join(a.errors())
+    a.command("logout")
+    a.command("up", key="good", gateway="http://gateway.test")
+    assert running(world, a)
+
+
 def test_down_and_up_again():
     world = World()
     a, b = pair(world)

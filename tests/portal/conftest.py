@@ -90,6 +90,9 @@ def the_board(lab: Lab) -> Board:
 def board(the_board: Board, gateway: Gateway) -> Iterator[Board]:
     yield the_board
     the_board.leave()
+    for node in gateway.nodes():  # or the next test's name would be this one's
+        if node["name"] != "laptop":
+            gateway.cli("nodes", "remove", str(node["id"]))
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ def official(lab, gateway):
 def test_a_phone_enrols_the_board_and_an_official_client_reaches_it(browser, board, gateway, official, picture):
     browser.open(owner_link(gateway))
     browser.press("Sign in as owner")
-    browser.says("online")
+    browser.says("Sign out")
     browser.size(*PHONE)
     browser.open(board.portal.url)
     picture("portal-code")
@@ -60,6 +60,18 @@ def test_a_phone_enrols_the_board_and_an_official_client_reaches_it(browser, boa
     picture("portal-status-phone")
     browser.size(*DESKTOP)
     picture("portal-status")
+    official.host.run("ping", "-c", "20", "-i", "0.05", "-s", "1000", board.node.address, timeout=60)
+    browser.open(board.portal.url + "/data")
+    assert browser.until(lambda: "To devices, directly" in browser.text, "bytes on the data page")
+    row = next(row.text for row in browser.all("tr") if "To devices, directly" in row.text)
+    amounts = [float(number) for number in re.findall(r"([\d.]+) kB", row)]
+    assert len(amounts) == 2 and all(21 <= amount < 90 for amount in amounts), row  # 20 echoes of 1060 bytes at least, each way
+    assert "Gateway" in browser.text and row.startswith("wan ")
+    picture("portal-data")
+    browser.open(board.portal.url + "/network")
+    assert "wan" in browser.text and f"{board.node.host.address}/16" in browser.text and "gets through" in browser.text
+    picture("portal-network")
+    browser.open(board.portal.url)
     browser.press("laptop")
     browser.says("Why so")
     assert "laptop is reached directly" in browser.text

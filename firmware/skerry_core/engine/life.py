@@ -119,8 +119,11 @@ class Life:
 
     def logged_out_now(self, token: "Any", told: bool) -> None:
         """Keys and map are gone; the machine key stays."""
-        self._engine.logged_in = self._engine.wanted = False
+        member, self._engine.logged_in, self._engine.wanted = self._engine.logged_in, False, False
         self._halt()
+        self._engine.control.registration.forget()
+        if not member:
+            self._engine.control.forget_key()
         self._engine.netmap = NetworkMap()
         self._engine.relays.set_map(None)
         self._engine.peers.stamps = {}

@@ -160,14 +160,13 @@ class Registration:
         self._engine.timers.cancel(("followup",))
 
     def forget(self) -> None:
-        """Nothing of before counts: keys are new."""
+        """Nothing of before counts: nobody joins any more, or keys are new."""
         self._forget_link()
         self.auth_key, self._old_key = "", ZERO
 
     def _left(self, broken: str) -> None:
         token, self._logout, self.leaving = self._logout, None, False
-        self._forget_link()
-        self.auth_key, self._old_key = "", ZERO
+        self.forget()
         told = not broken and self._status == 200
         self._engine.life.logged_out_now(token, told)
 

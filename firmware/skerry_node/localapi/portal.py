@@ -6,6 +6,8 @@
 /portal/v0/sign-out   {session}
 /portal/v0/status     {session}                            as skerry/status, and joining, failure, hostname
 /portal/v0/why        {session, peer}                      as skerry/why
+/portal/v0/network    {session}                            links, DNS and what the Internet sees: network.py
+/portal/v0/data       {session}                            bytes by day, uplink and purpose: usage.py
 /portal/v0/log        {session}                            {lines: [{wall, priority, text}]}, the newest last
 /portal/v0/watch      {session}                            lines as skerry/watch, until one side hangs up
 /portal/v0/up         {session, gateway, key, hostname}    join; the same again while that is under way changes nothing
@@ -24,7 +26,7 @@ from .. import clock
 from ..access import Refused
 from ..membership import REFUSED, default_hostname
 from ..prefs import base
-from . import snapshot
+from . import network, snapshot
 from .http import Refusal, Request, response
 from .rates import Rates
 from .routes import line, ours
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..access import Access
+    from ..meter import Meter
     from ..node import Node
 
     Document = dict[str, Any]
@@ -48,7 +51,7 @@ MEMBER = ("Running", "Starting", "NeedsMachineAuth", "Stopped")
 class PortalApi:
     """`handle(request)` for the server of the portal's socket, `heard(event)` for the node."""
 
-    def __init__(self, node: "Node", access: "Access", notes: "list[str]") -> None:
+    def __init__(self, node: "Node", access: "Access", notes: "list[str]", meter: "Meter") -> None:
         self._node, self._access, self._notes = node, access, notes
         self._rates = Rates()
         self._feeds: list[Feed] = []
@@ -60,6 +63,8 @@ class PortalApi:
             "status": self._status,
             "why": self._why,
             "log": lambda _asked: {"lines": node.log.recent()},
+            "network": lambda _asked: network.shown(node),
+            "data": lambda _asked: meter.shown(),
             "watch": self._watch,
             "up": self._up,
             "cancel": lambda _asked: self._ended(node.membership.logout),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from skerry_node.portal import enrol, live, pages
+from skerry_node.portal import data, enrol, live, pages
 from skerry_node.portal.site import FORMS, SITE, Handler, Site, guard, signed_in
 
 MAX_BODY = 64 * 1024
@@ -28,6 +28,8 @@ ROUTES = (
     Route("POST", "/sign-out", pages.sign_out),
     Route("GET", "/", pages.status),
     Route("GET", "/peers/{name}", pages.peer),
+    Route("GET", "/network", pages.network),
+    Route("GET", "/data", data.page_of_data),
     Route("GET", "/log", pages.log),
     Route("GET", "/live", live.live),
     Route("GET", "/enrol", enrol.form),

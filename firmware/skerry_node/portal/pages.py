@@ -73,6 +73,12 @@ async def peer(request: web.Request) -> web.StreamResponse:
     return page(request, "peer.html", signed_in=True, peer=row, lines=why["lines"])
 
 
+async def network(request: web.Request) -> web.StreamResponse:
+    """Uplinks, addresses, DNS."""
+    answer = await request.app[SITE].agent.call("network", session=session_of(request))
+    return page(request, "network.html", signed_in=True, net=answer)
+
+
 async def log(request: web.Request) -> web.StreamResponse:
     """What the agent said lately, the newest first."""
     answer = await request.app[SITE].agent.call("log", session=session_of(request))

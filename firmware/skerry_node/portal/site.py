@@ -155,7 +155,7 @@ async def _answer(site: Site, request: web.Request, handler: Handler) -> web.Str
         return page(request, "refusal.html", denied.status, text=denied.text)
     except Said as said:
         if said.status == 401:
-            return page(request, "sign_in.html", 401, text="", next=request.path if request.method in SAFE else "/")
+            return page(request, "sign_in.html", 401, text="", next=request.path_qs if request.method in SAFE else "/")
         return page(request, "refusal.html", said.status, text=sentence(str(said)))
     except Away:
         text = "The Skerry node on this board does not answer. It may be starting: wait a moment, then load the page again. "

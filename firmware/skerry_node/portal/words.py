@@ -49,7 +49,10 @@ def others(online: int, known: int) -> str:
 
 def _joining(shown: dict[str, Any], gateway: str) -> Headline:
     if shown["auth_url"]:
-        return Headline("waiting", "Sign in to finish", f"{gateway} wants a person to let this board in.")
+        text = f"{gateway} wants a person to let this board in."
+        if shown["error"]:
+            text += f" Last trouble: {sentence(shown['error'])} This board goes on trying; the link may change."
+        return Headline("waiting", "Sign in to finish", text)
     if shown["error"]:
         text = f"{sentence(shown['error'])} This board goes on trying; stop it to enter something else."
         return Headline("waiting", "Enrolling", text)

@@ -40,6 +40,7 @@ ROUTES = (
     Route("POST", "/sign-in/{token}", pages.sign_in, "anyone"),
     Route("POST", "/sign-out", pages.sign_out, "anyone"),
     Route("GET", "/", pages.overview, "user"),
+    Route("GET", "/connect", pages.connect, "user"),
     Route("GET", "/register/{id}", pages.register_page, "user"),
     Route("POST", "/register/{id}", pages.register, "user"),
     Route("GET", "/ssh/{token}", ssh.page, "user"),
