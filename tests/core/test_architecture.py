@@ -16,7 +16,7 @@ FOLDERS = {
 ALLOWED = {
     "skerry_core": set(), "skerry_shim": {"skerry_core"}, "skerry_node": {"skerry_core", "skerry_shim", "skerry_board", "skerry_web"},
     "skerry_micro": {"skerry_core"}, "skerry_board": {"skerry_core"}, "skerry_gateway": {"skerry_core", "skerry_shim", "skerry_web"},
-    "skerry_image": {"skerry_board"}, "skerry_web": set(),
+    "skerry_image": {"skerry_board", "skerry_core"}, "skerry_web": set(),
 }
 HEAVY = {"asyncio", "aiohttp", "logging", "http.client", "urllib.request", "dataclasses", "email", "sqlite3", "typing"}
 
