@@ -2,7 +2,7 @@
 
     "networks": {"gateway.example": {"prefs": {...}, "engine": {...} | null}, ...}     by the gateway's host and port
 
-To change the network skerryd writes the other one as its state and starts over in the same process; nothing of the one before is alive then.
+To change the network skerryd writes the other one as its state and starts over in the same process; of the one before nothing is alive.
 """
 
 from skerry_core.errors import LocalError

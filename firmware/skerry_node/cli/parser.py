@@ -129,6 +129,7 @@ def parser() -> argparse.ArgumentParser:
     login.add_argument("--gateway", metavar="URL", required=True, help="the gateway, best with its key: https://host#mkey:...")
     login.add_argument("--key", metavar="KEY", help="pre-auth key; file:PATH or the variable SKERRY_KEY keep it off the process list")
     login.add_argument("--hostname", metavar="NAME", help="this node's name there (default: as here)")
+    login.set_defaults(accept_dns=None)
     login.add_argument("--timeout", metavar="SECONDS", type=seconds, help="give up waiting after this long; skerryd goes on trying")
     verb("logout", "leave the network; this node's keys are thrown away", "skerry logout", commands.logout)
     return top
