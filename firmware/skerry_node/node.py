@@ -11,9 +11,11 @@ import os
 import selectors
 
 from skerry_core.errors import LocalError
+from skerry_shim import memory
 
 from . import clock, handover, uplinks
 from .dns.service import Names
+from .forwarding import Forwarding
 from .log import Log
 from .membership import Membership
 from .netlink import Monitor, Tables
@@ -54,6 +56,8 @@ class Node:
         self._wall = clock.Wall()
         self._watch = uplinks.Watch()
         self._uplinks: list[dict[str, Any]] = []
+        self._lans: list[Any] = []
+        self._offered: list[Any] = []  # prefixes that are forwarded
         self._stop, self._pumping, self._unrested = False, False, False
         self._save_at: int | None = None
         self._handed_over = False
@@ -79,6 +83,7 @@ class Node:
         try:
             self.tables = self._kept(Tables(), Tables.close)
             self.monitor = self._kept(Monitor(), Monitor.close)
+            self.forwarding = self._kept(Forwarding(self.path.name, self.state.path, self.tables), Forwarding.clear)
             self.streams = self._kept(Streams(self.selector, self.path.transport), Streams.shut)
             self.selector.register(self.monitor.fileno(), selectors.EVENT_READ, self._network_changed)
             self.selector.register(self.path.transport.fileno(), selectors.EVENT_READ, lambda _mask: None)  # pump() polls it
@@ -216,11 +221,16 @@ class Node:
     def _tell_uplinks(self) -> None:
         try:
             self.path.interface.check()
-            found = uplinks.look(self.tables, self.path.name, self.path.ports)
+            self.path.interface.refresh()
+            self.forwarding.refresh()
+            found, lans = uplinks.look(self.tables, self.path.name, self.path.ports), uplinks.lans(self.tables, self.path.name)
         except OSError as error:
             self.log.trouble(f"cannot read this host's addresses: {error.strerror or error}", clock.now())
             self._watch.reported(clock.now())
             return
+        if lans != self._lans:
+            self._lans = lans
+            self.receive(("lans", lans))
         if found != self._uplinks:  # most reports are of our own routes
             self._uplinks = found
             self.names.network_changed()
@@ -304,7 +314,15 @@ class Node:
             self.path.interface.apply(desired)
         except OSError as error:
             self.log.trouble(f"cannot set up {self.path.name}: {error.strerror or error}", clock.now())
+        self._offered = desired["forward"]
+        self.forward()
         for problem in self.path.interface.problems:
+            self.log.trouble(problem, clock.now())
+
+    def forward(self) -> None:
+        """Carry what is offered, as the preferences say."""
+        self.forwarding.apply(self._offered, bool(self.membership.prefs.values.get("snat_subnet_routes", True)))
+        for problem in self.forwarding.problems:
             self.log.trouble(problem, clock.now())
 
     def _do_save(self) -> None:
@@ -325,6 +343,7 @@ class Node:
             self._save_at = clock.now() + RETRY_SAVE
             return False
         self.problems, self._save_at = [], None
+        memory.give_back()  # the map came, and its text has just been written: both may be megabytes
         return True
 
     @property
@@ -334,7 +353,8 @@ class Node:
 
     def health(self) -> "list[str]":
         """What is wrong with this host, one sentence each."""
-        return [*self.problems, *self.path.problems, *self.path.interface.problems, *self.names.health()]
+        host = [*self.problems, *self.path.problems, *self.path.interface.problems, *self.names.health()]
+        return [*host, *self.forwarding.health(clock.now())]
 
 
 def new_engine(config: "dict[str, Any]", saved: "dict[str, Any] | None", handed: "dict[str, Any] | None" = None) -> "Any":

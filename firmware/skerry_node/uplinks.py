@@ -2,6 +2,7 @@
 
 `look()` gives `[{"uplink": 0, "addresses": [(family, address), ...], "port4": n, "port6": n}]`: one uplink in this
 version, with the usable addresses of every link that is up, our own tunnel, other tunnels and loopback left out.
+`lans()` gives the prefixes there.
 `Watch` says when to look again: at once for the first change, then not more than twice a second while a link flaps.
 """
 
@@ -26,6 +27,12 @@ def look(tables: netlink.Tables, own: str, ports: "tuple[int, int]") -> "list[di
         if index in usable and scope in (0, 200) and not (family == 6 and flags & UNUSABLE):
             addresses.append((family, address))
     return [{"uplink": 0, "addresses": sorted(set(addresses)), "port4": ports[0], "port6": ports[1]}]
+
+
+def lans(tables: netlink.Tables, own: str) -> "list[tuple[bytes, int]]":
+    """The prefixes of the links of this host, tunnels and loopback left out: what is near, and none of an exit node's business."""
+    near = {index for index, (name, flags) in tables.links().items() if flags & netlink.IFF_UP and not is_tunnel(name, own, flags)}
+    return sorted({(address, bits) for index, address, bits, scope, _ in tables.addresses() if index in near and scope in (0, 200)})
 
 
 def is_tunnel(name: str, own: str, flags: int) -> bool:

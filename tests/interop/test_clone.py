@@ -48,7 +48,7 @@ def pair(lab: Lab, gateway: Gateway) -> list[Board]:
         node.up(gateway.url, gateway.key())
         made.append(node)
     made[1].reaches(made[0].address)
-    until("the peer is on the card", lambda: b'"Name":"desk.' in (made[0].state / "state.json").read_bytes(), 30)
+    until("the peer is on the card", lambda: b"desk.skerry" in (made[0].state / "state.json").read_bytes(), 30)
     return made
 
 

@@ -42,7 +42,7 @@ def test_a_node_on_a_full_and_on_a_read_only_disk(lab: Lab, gateway: Gateway) ->
     with disk(node.state, "512k"):
         node.start()
         node.up(gateway.url, gateway.key())
-        until("the peer is on the card", lambda: b'"Name":"peer.' in (node.state / "state.json").read_bytes(), 30)
+        until("the peer is on the card", lambda: b"peer.skerry" in (node.state / "state.json").read_bytes(), 30)
         key = node.own_status()["self"]["key"]
 
         fill(node.state)

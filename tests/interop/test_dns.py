@@ -291,3 +291,23 @@ def test_network_manager_with_systemd_resolved(lab: Lab, gateway: Gateway, isp: 
     manager.restart_it()
     finds(ours.host, "ours.skerry.internal", ours.address)
     assert "100.100.100.100" in resolved.ctl("dns", "skerry0").stdout
+
+
+def test_names_through_an_exit_node(lab: Lab, gateway: Gateway, isp: Dnsmasq) -> None:
+    lan = Dnsmasq(lab.public("lan"), "lan", {"www.isp.example": "203.0.113.80", "lan.example": "10.0.0.1"})
+    lan.start()
+    out, client = guarded(lab, isp, "out"), guarded(lab, lan, "client")
+    out.up(gateway.url, gateway.key(), "--advertise-exit-node")
+    client.up(gateway.url, gateway.key())
+    until("the gateway heard of it", lambda: gateway.cli("routes", "approve", "out", "exit-node", check=False), 20)
+    until("the host asks us", client.in_force)
+    finds(client.host, "www.isp.example", "203.0.113.80")
+    choose = ["set", "--exit-node=out"]
+    until("the exit node is chosen", lambda: client.cli(*choose, check=False).returncode == 0, 20)
+    finds(client.host, "www.isp.example", "198.51.100.80")
+    asked = lan.log()
+    finds(client.host, "out", out.address)
+    assert client.query("lan.example") == [] and lan.log() == asked  # the LAN's server hears nothing
+    assert out.dns()["counts"]["queries"] > 0 and isp.asked("www.isp.example")
+    client.cli("set", "--exit-node=")
+    finds(client.host, "www.isp.example", "203.0.113.80")

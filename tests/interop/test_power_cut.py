@@ -26,7 +26,7 @@ def test_known_peers_are_found_again_without_the_gateway_and_it_is_said(lab: Lab
         board.reaches(address)
     direct = ("neighbour", "public", "far")
     until("all paths are direct", lambda: all(p["path"]["kind"] == "direct" for p in board.own_status()["peers"]), 60)
-    until("the peers are on the card", lambda: all(f'"Name":"{n}.' in (board.state / "state.json").read_text() for n in direct), 60)
+    until("the peers are on the card", lambda: all(f"{n}.skerry" in (board.state / "state.json").read_text() for n in direct), 60)
     key_before = board.own_status()["self"]["key"]
     gateway.kill()
     board.kill()

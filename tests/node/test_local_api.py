@@ -60,6 +60,9 @@ class FakeNode:
     def health(self):
         return self.path.problems
 
+    def forward(self):
+        self.forwarded = self.membership.prefs.offered()
+
     def save(self, both=False):
         self.saves += 1
         return True

@@ -9,8 +9,9 @@
     localhost; local, onion, ...     127.0.0.1 and ::1; "no such name": they never leave a host (RFC 6761, 6762, 7686)
     everything else                  Resolvers of the map, else those that this host had before, else FallbackResolvers
 
-With an exit node in use, the servers before are asked through it, if it can reach them at all: those with a public address, and this host's
-own (127.0.0.1), whose questions go through it in turn. What a LAN's server would answer is nobody's business then.
+With an exit node in use it is asked itself, first: one of ours answers those whose traffic it carries (guests). The servers before come
+next, through it, if it can reach them at all: those with a public address, and this host's own (127.0.0.1), whose questions go through it
+in turn. What a LAN's server would answer is nobody's business then.
 
 A resolver is "address" or "address:port"; one by https is not asked (`unusable` counts them).
 """
@@ -57,8 +58,8 @@ def server(text: "Any") -> "Server":
 class Names:
     """One map's answers. Made anew when the map or the host's own servers change."""
 
-    def __init__(self, netmap: "NetworkMap", before: "list[Server]", through: bool = False) -> None:
-        """`before`: the servers that this host had; `through`: everything goes through an exit node."""
+    def __init__(self, netmap: "NetworkMap", before: "list[Server]", through: "list[bytes] | None" = None) -> None:
+        """`before`: the servers that this host had; `through`: addresses of the exit node, None when none is in use."""
         config, own = netmap.dns, netmap.self_node
         self._netmap = netmap
         self._index: dict[str, Any] | None = None
@@ -76,9 +77,10 @@ class Names:
         for record in config.get("ExtraRecords") or []:
             self._add(record)
         self.chosen = self._servers(config.get("Resolvers") or [])
-        usable = [each for each in before if not through or reached_from_elsewhere(each[0])]
+        usable = before
+        if through is not None:
+            usable = [(address, PORT) for address in through] + [each for each in before if reached_from_elsewhere(each[0])]
         self.default = self.chosen or usable or self._servers(config.get("FallbackResolvers") or [])
-        self.cut_off = through and bool(before) and not self.default
 
     @property
     def wanted(self) -> bool:
@@ -134,6 +136,12 @@ class Names:
             if zone == self._zone or zone in _NOWHERE or (self._zone and self._reverse_zone(zone)):
                 return self._missing(name, zone)
         return None
+
+    def for_guests(self, query: "Query") -> bool:
+        """Whether it may be asked for somebody whose traffic this node carries: what everybody would be told, nothing of this network."""
+        if self.answer(query) is not None:
+            return False
+        return not any(zone in self.routes for zone in message.parents(query.name))
 
     def servers(self, name: bytes) -> "list[Server]":
         """Who is to be asked, in order."""

@@ -12,6 +12,7 @@ from skerry_core.engine.binding import Bindings
 from skerry_core.engine.clock import Clock
 from skerry_core.engine.control import Control
 from skerry_core.engine.disco import Disco
+from skerry_core.engine.exits import Exits
 from skerry_core.engine.gateway import chosen
 from skerry_core.engine.handover import Resumption, give, hint
 from skerry_core.engine.life import Life
@@ -47,7 +48,9 @@ class Engine:
         self, config: "dict[str, Any]", crypto: "Any", random: "Callable[[int], bytes]", now: int, saved: "Any" = None, handed: "Any" = None
     ) -> None:
         """`config`: "gateway" (address, may carry #mkey:), "hostname", "os", "os_version", "version", "routes" [prefix text], "tags",
-        "accept_routes", "ephemeral", "decompress" (zstd: function(data, limit) -> bytes), "wanted" (True: go up without a command),
+        "accept_routes", "exit_node" (a peer's name), "exit_node_allow_lan_access", "bypass" (True: nothing we
+        send ourselves is ever routed into the tunnel), "ephemeral", "decompress" (zstd: function(data, limit) -> bytes),
+        "wanted" (True: go up without a command),
         "auth_key" (for that); all optional. `saved`: what save() gave. `handed`: what handover() of the process
         before us gave, whose peers and sessions the transport has already. LocalError: one of them is unusable; nothing was begun.
         """
@@ -76,7 +79,7 @@ class Engine:
         self._events: list[tuple[Any, ...]] = []
         self._streams: dict[int, Callable[[str, Any], None]] = {}
         self._stream_count = 0
-        self.peers = Peers(self, loaded.stamps)
+        self.peers, self.exits = Peers(self, loaded.stamps), Exits(self)
         self.peer_relays, self.bindings = PeerRelays(self), Bindings(self)
         self.sessions, self.paths, self.disco = Sessions(self), Paths(self), Disco(self)
         self.relays, self.netcheck = Relays(self), Netcheck(self, loaded.home)
@@ -274,6 +277,7 @@ class Engine:
             "clock": self._clock,
             "uplinks": self._uplinks,
             "resolved": self.netcheck.resolved,
+            "lans": self.exits.set_lans,
             "command": self._command,
         }
 

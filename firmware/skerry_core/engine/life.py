@@ -68,6 +68,7 @@ class Life:
         self._engine.offered = routes
         if self._engine.running and self._engine.netmap.self_node is not None:
             self._engine.peers.sync_self()
+            self._engine.peers.interface(self._engine.logged_in)
 
     def set_gateway(self, gateway: Gateway) -> None:
         """Another gateway, or the key of this one. Membership of another network ends here, without a farewell."""

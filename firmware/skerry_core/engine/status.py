@@ -27,6 +27,7 @@ def status(engine: "Engine") -> "dict[str, Any]":
         "peers": [_peer(engine, node) for node in sorted_nodes(engine)],
         "users": _users(engine),
         "domain": engine.netmap.domain,
+        "exit_node": engine.exits.snapshot(),
         "dns": engine.netmap.dns,
         "health": health(engine),
         "home_region": engine.netcheck.home,
@@ -124,6 +125,7 @@ def health(engine: "Engine") -> "list[str]":
             sentences.append(f"{engine.relays.text(region.number)} reports: {link.health}")
     if engine.running:
         sentences.extend(ourselves(engine))
+        sentences.extend(engine.exits.health())
     for message in engine.netmap.messages.values():
         sentences.append(f"{message['Title']}: {message['Text']}")
     return sentences + list(engine.netmap.health)

@@ -190,7 +190,8 @@ class Api:
         return tailscale.who_is(shown, row)
 
     def _prefs(self, _request: "Request | None" = None) -> "dict[str, Any]":
-        return tailscale.prefs(self._node.membership.prefs.values, self._node.engine.state)
+        prefs = self._node.membership.prefs
+        return tailscale.prefs(prefs.values, self._node.engine.state, prefs.offered())
 
     def _edit_prefs(self, request: Request) -> Later:
         changes = tailscale.changes(request.document())

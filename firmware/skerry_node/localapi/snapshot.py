@@ -2,6 +2,7 @@
 
 ```
 version state wanted gateway connected from_saved_map auth_url auth_code error health[] tun port4 port6 network home_relay
+exit_node {wanted: as the owner wrote it, key: of the peer it is or "", lan: whether links stay reachable}
 self   {id stable_id key name dns_name hostname os user tags[] addresses[] allowed_ips[] online ... endpoints[] relay}
 peers  [the same, and path {kind "direct" | "peer-relay" | "relay" | "none", text, address, latency_ms}, last_handshake_ms active
         rx_bytes tx_bytes rx_packets tx_packets]
@@ -55,6 +56,7 @@ def snapshot(node: "Node") -> "dict[str, Any]":
         "port6": node.path.ports[1],
         "network": engine["domain"],
         "home_relay": engine["regions"].get(str(engine["home_region"]), ""),
+        "exit_node": exit_node(engine["exit_node"]),
         "self": own(engine["self"], gateway["connected"]),
         "peers": [peer(node, each) for each in engine["peers"]],
         "users": engine["users"],
@@ -64,6 +66,11 @@ def snapshot(node: "Node") -> "dict[str, Any]":
         "features": features(node.path.transport),
         "dns": {name: value for name, value in node.names.status().items() if name != "counts"},
     }
+
+
+def exit_node(found: "dict[str, Any]") -> "dict[str, Any]":
+    """Which peer everything goes through."""
+    return {**found, "key": f"nodekey:{found['key']}" if found["key"] else ""}
 
 
 def common(row: "dict[str, Any]") -> "dict[str, Any]":
