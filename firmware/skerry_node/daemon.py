@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from .node import Node
 
 
+AGAIN = -1  # of serve(): with another network's state
+
+
 def main(argv: "list[str] | None" = None) -> int:
     """The console script."""
     log = Log()
@@ -44,7 +47,9 @@ def main(argv: "list[str] | None" = None) -> int:
     state = StateDirectory(chosen.state, identity.read(), check=check_engine)
     try:
         state.open()
-        return serve(chosen, file, state, log)
+        while (code := serve(chosen, file, state, log)) == AGAIN:
+            log.say("starting over with the state of another network")
+        return code
     except LocalError as error:
         log.trouble(str(error), clock.now())
         return 1
@@ -114,6 +119,8 @@ def run(
         node.keep()
         api.door = open_door(node, local.path, state.notes)
         node.run()
+        if node.again:
+            return AGAIN
         notify("STOPPING=1")
         if node.hand_over():
             log.debug("systemd keeps the interface, the sockets and the sessions")

@@ -72,7 +72,8 @@ class Membership:
         if gateway is None and current is None:
             raise LocalError("no gateway is known yet: give its address, as in skerry up --gateway https://gateway.example")
         if gateway is not None and current is not None and base(gateway) != base(current) and self.node.engine.logged_in:
-            raise LocalError(f"this node is a member at {base(current)}: leave that network first with skerry logout")
+            advice = "leave that network first with skerry logout, or keep it with skerry login"
+            raise LocalError(f"this node is a member at {base(current)}: {advice}")
         before = dict(self.prefs.values)
         self.prefs.set(changes)
         self.prefs.values["want_running"] = True

@@ -63,6 +63,7 @@ class Node:
         self._save_at: int | None = None
         self._handed_over = False
         self._discovery = [0, 0]  # bytes of disco and STUN over UDP: sent, received
+        self.again = False  # another network's state is on the disk: start over with it
         self._hint = -1  # a memfd
         self._hint_at: int | None = None  # when it is written again, if anything happens then
         self._hands: dict[str, Callable[..., None]] = {
@@ -126,6 +127,14 @@ class Node:
         """Leave run() soon."""
         self._stop = True
 
+    def turn_to(self, prefs: "dict[str, Any]", engine: "dict[str, Any] | None") -> None:
+        """Leave run() soon, to start over with this state. LocalError: it could not be written; all is as before."""
+        self.state.save(prefs, engine)
+        self.again = True
+        for name in (*self.path.transport.descriptors(), handover.HINT):
+            self._store.remove(name)
+        self.stop()
+
     def keep(self) -> None:
         """Have device and sockets kept for the next skerryd, should this one crash."""
         if handover.available() and not self.path.outlives_us():
@@ -143,7 +152,7 @@ class Node:
 
     def hand_over(self) -> bool:
         """Stop, and leave what is alive to the next skerryd; whether that was taken. Only close() may follow."""
-        if not handover.available() or not self.engine.running or self.path.outlives_us():
+        if self.again or not handover.available() or not self.engine.running or self.path.outlives_us():
             return False
         self.save()
         self.path.transport.stop()
@@ -344,6 +353,8 @@ class Node:
 
     def save(self, both: bool = False) -> bool:
         """Write the state now. A failure is said, kept in `problems`, and tried again."""
+        if self.again:
+            return True  # what is on the disk is another network's
         try:
             self.state.save(self.membership.prefs.save(), self.engine.save(), both)
         except LocalError as error:

@@ -283,7 +283,8 @@ class StateDirectory:
         self.notes.append(
             "the state belongs to another board (the card was moved or copied): this node makes new keys and has to be admitted again"
         )
-        return {**document, "engine": None}
+        prefs = {name: value for name, value in document["prefs"].items() if name != "networks"}  # with keys of other networks
+        return {**document, "prefs": prefs, "engine": None}
 
 
 def read(path: str) -> "dict[str, Any]":

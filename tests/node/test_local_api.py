@@ -198,7 +198,7 @@ def test_who_may_do_what(api, node):
                 ask(api, method, name, {}, uid=12345)
             assert refusal.value.status == 403, name
     changing = {name for (method, name), (access, _verb) in api._verbs.items() if access == "write"}
-    ours = {f"skerry/{name}" for name in ("up", "down", "logout", "set", "code", "capture", "record")}
+    ours = {f"skerry/{name}" for name in ("up", "down", "logout", "set", "code", "capture", "record", "switch")}
     assert changing == {"prefs", "start", "login-interactive", "logout", *ours}
     assert ask(api, "GET", "status", uid=12345)["BackendState"]
 

@@ -169,7 +169,7 @@ def test_another_version_is_said_and_can_be_played_anyway(files, tmp_path, capsy
         entries = [row for row in entries if row[0] != "r" or row[1] != 24]  # what other code would not ask for, and would miss
         file.write_bytes(built({**header, "code": "0123456789abcdef", "skerry": "9.9"}, state, entries))
         assert main(["replay", str(file)]) == 1
-        said = capsys.readouterr().err
+        said = " ".join(capsys.readouterr().err.split())
         assert "Skerry 9.9 (code 0123456789abcdef)" in said and "--anyway" in said
         assert main(["replay", str(file), "--anyway", "--json"]) == 0
         shown = json.loads(capsys.readouterr().out)
@@ -185,12 +185,12 @@ def test_the_command_line_says_what_is_wrong(files, tmp_path, capsys):
     for content, words in ((b"", "no recording"), (b"#!/bin/sh", "no recording"), (files[0][:-1], "truncated")):
         (tmp_path / "f").write_bytes(content)
         assert main(["replay", str(tmp_path / "f")]) == 1
-        assert words in capsys.readouterr().err
+        assert words in " ".join(capsys.readouterr().err.split())
     assert main(["replay", str(tmp_path / "none")]) == 1
     assert "No such file" in " ".join(capsys.readouterr().err.split())
     (tmp_path / "f").write_bytes(files[0])
     assert main(["replay", str(tmp_path / "f"), "--svg", str(tmp_path / "no" / "x.svg")]) == 1
-    assert "--svg" in capsys.readouterr().err
+    assert "--svg" in " ".join(capsys.readouterr().err.split())
 
 
 def test_values_come_back_and_secrets_do_not():

@@ -167,12 +167,13 @@ def status(client: Client, arguments: argparse.Namespace) -> int:
 
         return show(client, arguments)
     document = client.call("GET", "skerry/status")
-    if (arguments.json or arguments.verbose) and document.get("rates", 0) is None:  # nobody asked before: two looks make a rate
+    verbose = getattr(arguments, "verbose", False)  # other commands end with this one
+    if (arguments.json or verbose) and document.get("rates", 0) is None:  # nobody asked before: two looks make a rate
         select.select([], [], [], RATE_WAIT)
         document = client.call("GET", "skerry/status")
     if arguments.json:
         return _json(document)
-    return _print(output.status(document) + (f"\n\n{output.packet_path(document)}" if arguments.verbose else ""))
+    return _print(output.status(document) + (f"\n\n{output.packet_path(document)}" if verbose else ""))
 
 
 def ping(client: Client, arguments: argparse.Namespace) -> int:

@@ -125,6 +125,20 @@ def parser() -> argparse.ArgumentParser:
     dns.add_argument("action", choices=("status", "query"))
     dns.add_argument("name", nargs="?", metavar="NAME", help="what to ask for (query)")
     dns.add_argument("type", nargs="?", default="A", metavar="TYPE", help="such as A, AAAA, PTR, TXT (default: A)")
+    verb("networks", "list the networks that this node knows", "skerry networks", _networks)
+    switch = verb("switch", "use another network that this node knows; the one in use is kept", "skerry switch gateway.example", _switch)
+    switch.add_argument("network", metavar="NAME", help="as skerry networks shows it")
+    login = verb(
+        "login",
+        "join a further network; the one in use is kept, to be switched back to",
+        "skerry login --gateway https://other.example --key file:/root/key",
+        _login,
+    )
+    login.add_argument("--gateway", metavar="URL", required=True, help="the gateway, best with its key: https://host#mkey:...")
+    login.add_argument("--key", metavar="KEY", help="pre-auth key; file:PATH or the variable SKERRY_KEY keep it off the process list")
+    login.add_argument("--hostname", metavar="NAME", help="this node's name there (default: as here)")
+    login.set_defaults(advertise_routes=None, **{name: None for name in commands.SETTINGS if name != "hostname"})
+    login.add_argument("--timeout", metavar="SECONDS", type=seconds, help="give up waiting after this long; skerryd goes on trying")
     verb("logout", "leave the network; this node's keys are thrown away", "skerry logout", commands.logout)
     return top
 
@@ -158,6 +172,24 @@ def _capture(client: Client, arguments: argparse.Namespace) -> int:
     from .capture import capture
 
     return capture(client, arguments)
+
+
+def _networks(client: Client, arguments: argparse.Namespace) -> int:
+    from .networks import networks
+
+    return networks(client, arguments)
+
+
+def _switch(client: Client, arguments: argparse.Namespace) -> int:
+    from .networks import switch
+
+    return switch(client, arguments)
+
+
+def _login(client: Client, arguments: argparse.Namespace) -> int:
+    from .networks import login
+
+    return login(client, arguments)
 
 
 def _record(client: Client, arguments: argparse.Namespace) -> int:

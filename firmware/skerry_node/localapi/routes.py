@@ -9,6 +9,8 @@ GET   dns-query?name=&type= dns-config dns-osconfig                 READ
 GET   skerry/status skerry/why?peer= skerry/watch skerry/dns        READ    ours
 POST  skerry/ping skerry/netcheck skerry/dns-query                  READ
 POST  skerry/up skerry/down skerry/logout skerry/set                WRITE
+GET   skerry/networks                                               READ
+POST  skerry/switch {network}                                       WRITE   another network: networks.py
 POST  skerry/code {new}                                             WRITE   the portal's code
 POST  skerry/capture?side=&peer=&count=&seconds=&snaplen=           WRITE   pcapng: capture.py
 POST  skerry/record                                                 WRITE   the flight recorder's file: recorder/recording.py
@@ -20,7 +22,7 @@ environment from its caller; pre-auth keys are taken and never given back.
 import json
 import os
 
-from .. import clock
+from .. import clock, networks
 from ..membership import REFUSED
 from ..signin import code_of
 from . import names, record, snapshot, tailscale
@@ -79,6 +81,8 @@ class Api:
             ("POST", "skerry/set"): (WRITE, self._set),
             ("POST", "skerry/capture"): (WRITE, self._capture),
             ("POST", "skerry/record"): (WRITE, lambda _request: record.answer(node.engine)),
+            ("GET", "skerry/networks"): (READ, lambda _request: {"networks": networks.listing(node)}),
+            ("POST", "skerry/switch"): (WRITE, lambda request: networks.switch(node, str(request.document().get("network", "")))),
             ("POST", "skerry/code"): (WRITE, self._code),
         }
 
