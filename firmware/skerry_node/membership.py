@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 VERSION = "0.1.0"
 REFUSED = "refused the registration"  # the engine's words for what only another command helps against
-SETTINGS = ("gateway", "hostname", "accept_routes", "exit_node", "exit_node_allow_lan_access")  # as the engine has them
+# as the engine has them
+SETTINGS = ("gateway", "hostname", "accept_routes", "exit_node", "exit_node_allow_lan_access", "relay_server_port")
 
 
 class Membership:
@@ -59,6 +60,7 @@ class Membership:
             "exit_node": values.get("exit_node", ""),
             "exit_node_allow_lan_access": values.get("exit_node_allow_lan_access", False),
             "bypass": True,
+            "relay_server_port": values.get("relay_server_port", -1),
             "decompress": decompress,
             "wanted": bool(values["want_running"]) and "gateway" in values,
             "auth_key": self._key(),

@@ -20,6 +20,7 @@ from .log import Log
 from .membership import Membership
 from .netlink import Monitor, Tables
 from .packetpath import PacketPath
+from .relaying import Relay
 from .state import StateDirectory
 from .streams import Streams
 
@@ -73,6 +74,7 @@ class Node:
             "interface": self._do_interface,
             "save": self._do_save,
             "resolve": self._do_resolve,
+            "relaying": self._do_relaying,
         }
 
     # life
@@ -88,6 +90,7 @@ class Node:
             self.selector.register(self.path.transport.fileno(), selectors.EVENT_READ, lambda _mask: None)  # pump() polls it
             self.names = self._kept(Names(self), lambda names: names.close(self._handed_over))
             self.timers.append(self.names)
+            self.relay = self._kept(Relay(self.selector, self.receive), Relay.close)
             self.membership.belongs_to(self)
             self.engine = new_engine(self.membership.config(), saved, self.path.handed)
         except BaseException:
@@ -321,6 +324,12 @@ class Node:
 
     def _do_resolve(self, name: str) -> None:
         self.streams.resolve(name)
+
+    def _do_relaying(self, verb: str, *arguments: "Any") -> None:
+        try:
+            self.relay.do(verb, *arguments)
+        except LocalError as error:
+            self.log.trouble(str(error), clock.now())
 
     def save(self, both: bool = False) -> bool:
         """Write the state now. A failure is said, kept in `problems`, and tried again."""

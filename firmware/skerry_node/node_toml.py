@@ -13,6 +13,7 @@ accept_routes = true                           # take subnets that others offer
 exit_node = "office"                           # send everything through that peer: its name or address
 exit_node_allow_lan_access = true              # but not what is for this host's own links
 accept_dns = true                              # names of the network on this host (true unless said otherwise)
+relay_server_port = 40000                      # relay over UDP for others on this port; 0 = any free one, -1 = do not
 ```
 Every field may be left out. An unknown field is an error that names it: a misspelt `gateway` must not look like a
 node that does not want to join. Values are checked by the same functions that check the command line.
@@ -89,6 +90,11 @@ def check_port(value: int) -> "str | None":
     return None if 0 <= value <= 65535 else f"{value} is not a port: expected 1 to 65535, or 0 for any free one"
 
 
+def check_relay_port(value: int) -> "str | None":
+    """What is wrong with the port of a UDP relay, or None."""
+    return None if -1 <= value <= 65535 else f"{value} is not a port: expected 1 to 65535, 0 for any free one, or -1 to relay for nobody"
+
+
 def check_key(value: str) -> "str | None":
     """What is wrong with a pre-auth key (never quoted: it is a secret), or None."""
     if not value or len(value) > 512 or any(c.isspace() or not c.isprintable() for c in value.removeprefix("file:")):
@@ -144,6 +150,7 @@ SCHEMA: "dict[str, tuple[type, str, Check]]" = {
     "exit_node": (str, "text", check_exit_node),
     "exit_node_allow_lan_access": (bool, "true or false", _accept),
     "accept_dns": (bool, "true or false", _accept),
+    "relay_server_port": (int, "a number", check_relay_port),
 }
 
 

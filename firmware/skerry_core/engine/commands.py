@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _TEXTS = ("hostname", "os", "os_version", "version", "gateway", "exit_node")
 _LISTS = ("routes", "tags")
 _FLAGS = ("accept_routes", "exit_node_allow_lan_access", "ephemeral")
+_PORTS = ("relay_server_port",)
 
 
 def up(engine: "Engine", token: "Any", arguments: "Arguments") -> None:
@@ -129,8 +130,10 @@ def _checked(name: str, value: "Any") -> "Any":
         good, need = isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value), "a list of texts"
     elif name in _FLAGS:
         good, need = isinstance(value, bool), "true or false"
+    elif name in _PORTS:
+        good, need = type(value) is int and -1 <= value <= 65535, "a port, 0 for any free one, or -1 for none"
     else:
-        raise LocalError(f"there is no setting {name!r}; settings are {', '.join(sorted(_TEXTS + _LISTS + _FLAGS))}")
+        raise LocalError(f"there is no setting {name!r}; settings are {', '.join(sorted(_TEXTS + _LISTS + _FLAGS + _PORTS))}")
     if not good:
         raise LocalError(f"setting {name}: {value!r}, need {need}")
     return list(value) if name in _LISTS else value

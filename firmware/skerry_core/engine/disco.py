@@ -53,6 +53,7 @@ class Disco:
             codec.CallMeMaybe: self._called,
             codec.CallMeMaybeVia: engine.peer_relays.called,
             codec.AllocateResponse: engine.peer_relays.answered,
+            codec.AllocateRequest: engine.relaying.asked,
             codec.Challenge: self._challenged,
         }
 

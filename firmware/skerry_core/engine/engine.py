@@ -20,6 +20,7 @@ from skerry_core.engine.netcheck import Netcheck
 from skerry_core.engine.paths import Paths
 from skerry_core.engine.peerrelay import PeerRelays
 from skerry_core.engine.peers import Peers
+from skerry_core.engine.relaying import Relaying
 from skerry_core.engine.relays import Relays
 from skerry_core.engine.sessions import Sessions
 from skerry_core.engine.status import status
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from skerry_core.engine.peer import Peer
 
 
-OUTSIDE = ("datagram", "frame", "stream", "bad-relay")
+OUTSIDE = ("datagram", "frame", "stream", "bad-relay", "relaying")
 SILENT = ("apply", "connect", "close", "interface", "resolve")  # actions that tell nobody anything of ours
 GREET = 60_000  # after a start from a saved state
 
@@ -49,8 +50,8 @@ class Engine:
     ) -> None:
         """`config`: "gateway" (address, may carry #mkey:), "hostname", "os", "os_version", "version", "routes" [prefix text], "tags",
         "accept_routes", "exit_node" (a peer's name), "exit_node_allow_lan_access", "bypass" (True: nothing we
-        send ourselves is ever routed into the tunnel), "ephemeral", "decompress" (zstd: function(data, limit) -> bytes),
-        "wanted" (True: go up without a command),
+        send ourselves is ever routed into the tunnel), "relay_server_port" (below 0: do not relay), "ephemeral",
+        "decompress" (zstd: function(data, limit) -> bytes), "wanted" (True: go up without a command),
         "auth_key" (for that); all optional. `saved`: what save() gave. `handed`: what handover() of the process
         before us gave, whose peers and sessions the transport has already. LocalError: one of them is unusable; nothing was begun.
         """
@@ -80,7 +81,7 @@ class Engine:
         self._streams: dict[int, Callable[[str, Any], None]] = {}
         self._stream_count = 0
         self.peers, self.exits = Peers(self, loaded.stamps), Exits(self)
-        self.peer_relays, self.bindings = PeerRelays(self), Bindings(self)
+        self.peer_relays, self.bindings, self.relaying = PeerRelays(self), Bindings(self), Relaying(self)
         self.sessions, self.paths, self.disco = Sessions(self), Paths(self), Disco(self)
         self.relays, self.netcheck = Relays(self), Netcheck(self, loaded.home)
         self.control = Control(self, gateway, key)
@@ -278,6 +279,7 @@ class Engine:
             "uplinks": self._uplinks,
             "resolved": self.netcheck.resolved,
             "lans": self.exits.set_lans,
+            "relaying": self.relaying.receive,
             "command": self._command,
         }
 
@@ -362,7 +364,7 @@ class Engine:
             "relay-step": relays.stuck, "relay-silent": relays.silent, "relay-idle": relays.idle, "relay-retry": relays.retry,
             "control-retry": control.retry, "control-watch": control.silent,
             "followup": control.registration.follow_up, "update": control.maps.update,
-            "expiry": self.life.key_expired, "save": self.life.save_map,
+            "relaying": self.relaying.due, "expiry": self.life.key_expired, "save": self.life.save_map,
         }  # fmt: skip
         of_peers = {
             "handshake": self.sessions.retry, "dead": self.sessions.dead, "keepalive": self.sessions.keepalive,

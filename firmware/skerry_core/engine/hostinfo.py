@@ -31,6 +31,8 @@ def hostinfo(engine: "Engine") -> "dict[str, Any]":
     routes = engine.routes()
     if routes:
         document["RoutableIPs"] = [ip.format_prefix(prefix) for prefix in routes]
+    if engine.relaying.wanted() is not None:
+        document["PeerRelay"] = True
     if config.get("tags"):
         document["RequestTags"] = list(config["tags"])
     if engine.netcheck.home:

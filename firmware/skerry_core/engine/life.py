@@ -60,6 +60,7 @@ class Life:
         self._engine.peers.clear()
         self._engine.peers.interface(False)
         self._engine.timers.cancel(("expiry",))
+        self._engine.relaying.sync()
         if self._engine.timers.at(("save",)) is not None:
             self.save_map()
 
@@ -93,6 +94,7 @@ class Life:
             self._engine.peers.sync_self()
             self._engine.peers.sync()
             self._engine.peers.interface(self._engine.netmap.self_node is not None and self._engine.logged_in)
+            self._engine.relaying.sync()
             self._engine.control.maps.update()
 
     def registered(self) -> None:
@@ -207,6 +209,7 @@ class Life:
             for peer in self._engine.peers.all():
                 self._engine.paths.update(peer)
         self._engine.peers.interface(self._engine.netmap.self_node.machine_authorized)
+        self._engine.relaying.sync()
 
     def key_expired(self) -> None:
         """Timer: a key, ours or a peer's, is past its end."""

@@ -71,6 +71,7 @@ class Peer:
         "handshake_since",
         "heard_region",
         "home",
+        "hurry",
         "index",
         "initiated",
         "initiated_kept",
@@ -112,6 +113,7 @@ class Peer:
         self.superseded: Initiator | None = None  # the initiation before, whose answer is good as well
         self.handshake_since: int | None = None
         self.initiated: int | None = None  # last initiation sent
+        self.hurry = 0  # how many more of this handshake are repeated soon
         self.initiated_live = False  # it left at once, not only into the buffer of a relay that is being connected
         self.initiated_kept = False  # it left or will leave
         self.answered: int | None = None  # last initiation answered

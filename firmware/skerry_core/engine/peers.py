@@ -201,6 +201,7 @@ class Peers:
             return
         self._rules = wanted
         self._engine.peer_relays.map_changed()
+        self._engine.relaying.grants_changed()
         compiled = filter.compile(rules, wanted[1])
         if compiled != self._filter:
             self._filter = compiled

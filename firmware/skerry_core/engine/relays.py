@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 IDLE, SILENT, CHECK, STEP = 60_000, 120_000, 5_000, 10_000
 BACKOFF_FIRST, BACKOFF_LAST, STABLE = 500, 30_000, 60_000
+LIVED, FORGIVEN = 1_000, 4  # a relay that served a second is there: after its end at most 8 s are waited, however often it ends
 SERVER_KEY_LIMIT = 1024
 HEALTH_LIMIT = 200
 
@@ -239,8 +240,11 @@ class Relays:
         first = not link.error
         node = link.region.nodes[link.node % len(link.region.nodes)]
         link.error = f"{reason} ({node.host} port {node.port})"
-        if link.since is not None and engine.now - link.since >= STABLE:
+        lived = 0 if link.since is None else engine.now - link.since
+        if lived >= STABLE:
             link.failures = 0  # one that ended sooner is no success: each attempt costs kilobytes
+        elif lived >= LIVED:
+            link.failures = min(link.failures, FORGIVEN)
         self._close(link)
         link.node += 1
         link.failures += 1

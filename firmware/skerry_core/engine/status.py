@@ -41,6 +41,7 @@ def status(engine: "Engine") -> "dict[str, Any]":
         },
         "from_saved_map": own is not None and engine.running and not engine.map_is_live,
         "map_of": engine.netmap.control_time,
+        "relaying": engine.relaying.status(),
         "drops": dict(engine.drops),
         "now": engine.now,
         "wall": engine.clock.wall(engine.now),
@@ -123,6 +124,8 @@ def health(engine: "Engine") -> "list[str]":
             sentences.append(f"{engine.relays.text(region.number)} is not reachable: {link.error}")
         elif link is not None and link.health:
             sentences.append(f"{engine.relays.text(region.number)} reports: {link.health}")
+    if engine.relaying.error:
+        sentences.append(engine.relaying.error)
     if engine.running:
         sentences.extend(ourselves(engine))
         sentences.extend(engine.exits.health())

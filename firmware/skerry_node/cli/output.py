@@ -102,6 +102,8 @@ def packet_path(document: dict[str, Any]) -> str:
             rows.append([clean(node["name"])[:30], rate(node["rates"], "tx"), rate(node["rates"], "rx")])
     used = [name for name, on in document["features"].items() if on is True]
     lines = [table(rows), "", wrap(f"in use: {document['features']['cipher']}, {', '.join(used) or 'no offloads'}")]
+    if document.get("relaying"):
+        lines.append(wrap(f"relaying for others on UDP port {document['relaying']['port']}: {document['relaying']['pairs']} pairs"))
     if document["dropped"]:
         lines += ["", "packets dropped since the start:"]
     lines += [wrap(f"  {each['packets']} {each['reason']}: {each['sentence']}", "    ") for each in document["dropped"]]

@@ -134,6 +134,17 @@ def _settings(parser: argparse.ArgumentParser) -> None:
         ("snat-subnet-routes", "hosts in advertised subnets see this node's address, not the peer's (default: yes)"),
     ):
         parser.add_argument(f"--{name}", type=boolean, nargs="?", const=True, metavar="BOOL", help=words)
+    words = "relay over UDP for others on this port, which they must reach; 0 for any free one, off for not"
+    parser.add_argument("--relay-server-port", metavar="PORT", type=relay_port, help=words)
+
+
+def relay_port(text: str) -> int:
+    """The port of a UDP relay, -1 for none, for argparse."""
+    if text in ("off", ""):
+        return -1
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a port from 1 to 65535, 0 for any free one, or off")
+    return int(text)
 
 
 def _capture(client: Client, arguments: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ self   {id stable_id key name dns_name hostname os user tags[] addresses[] allow
 peers  [the same, and path {kind "direct" | "peer-relay" | "relay" | "none", text, address, latency_ms}, last_handshake_ms active
         rx_bytes tx_bytes rx_packets tx_packets]
 users  {"<id>": {...}}
+relaying {port pairs error} where this node relays over UDP for others, else null
 counters {to_python drop_<reason>}    drops {kind: inputs from outside that were malformed}
 dns      {accept active magic domain search[] addresses[] nameservers[] before[] routes{} records host{} problems[]}
 dropped  [{reason packets sentence}]    features {cipher, tso ...: whether it is in use}
@@ -60,6 +61,7 @@ def snapshot(node: "Node") -> "dict[str, Any]":
         "self": own(engine["self"], gateway["connected"]),
         "peers": [peer(node, each) for each in engine["peers"]],
         "users": engine["users"],
+        "relaying": engine["relaying"],
         "counters": node.path.transport.counters(),
         "drops": engine["drops"],
         "dropped": reasons(node.path.transport.counters()),

@@ -168,6 +168,7 @@ def prefs(values: "Document", state: str, offered: "list[str]") -> "Document":
         "NotepadURLs": False,
         "AdvertiseRoutes": offered or None,
         "AdvertiseServices": None,
+        "RelayServerPort": relay_port(values),
         "NoSNAT": not values.get("snat_subnet_routes", True),
         "NetfilterMode": 1,
         "AutoUpdate": {"Check": False, "Apply": False},
@@ -177,6 +178,12 @@ def prefs(values: "Document", state: str, offered: "list[str]") -> "Document":
         "DriveShares": None,
         "Config": None,
     }
+
+
+def relay_port(values: "Document") -> "int | None":
+    """ipn.Prefs' RelayServerPort: null where this node relays for nobody."""
+    port = values.get("relay_server_port", -1)
+    return port if isinstance(port, int) and port >= 0 else None
 
 
 def changes(document: "Document") -> "Document":
@@ -205,6 +212,9 @@ def changes(document: "Document") -> "Document":
         found["snat_subnet_routes"] = not found["snat_subnet_routes"]
     if document.get("ExitNodeIDSet") is True or document.get("ExitNodeIPSet") is True:
         found["exit_node"] = text(document.get("ExitNodeID")) or text(document.get("ExitNodeIP"))
+    if document.get("RelayServerPortSet") is True:
+        port = document.get("RelayServerPort")
+        found["relay_server_port"] = -1 if port is None else port
     return found
 
 
