@@ -33,6 +33,7 @@ STAGES = {
     "shim": ([[*NETLAB, *PYTEST, "tests/shim", "tests/bench"]], 420),
     "node": ([[*NETLAB, *PYTEST, "tests/node", "tests/board"]], 240),
     "gateway": ([[*PYTEST, "tests/gateway"]], 240),
+    "portal": ([[*NETLAB, *PYTEST, "tests/portal"]], 300),
     "sim": ([[*PYTEST, "tests/sim"]], 600),
     "interop": (
         [

@@ -11,13 +11,16 @@ import os
 import selectors
 
 from skerry_core.errors import LocalError
+from skerry_shim import memory
 
 from . import clock, handover, uplinks
 from .dns.service import Names
+from .forwarding import Forwarding
 from .log import Log
 from .membership import Membership
 from .netlink import Monitor, Tables
 from .packetpath import PacketPath
+from .relaying import Relay
 from .state import StateDirectory
 from .streams import Streams
 
@@ -54,6 +57,8 @@ class Node:
         self._wall = clock.Wall()
         self._watch = uplinks.Watch()
         self._uplinks: list[dict[str, Any]] = []
+        self._lans: list[Any] = []
+        self._offered: list[Any] = []  # prefixes that are forwarded
         self._stop, self._pumping, self._unrested = False, False, False
         self._save_at: int | None = None
         self._handed_over = False
@@ -69,6 +74,7 @@ class Node:
             "interface": self._do_interface,
             "save": self._do_save,
             "resolve": self._do_resolve,
+            "relaying": self._do_relaying,
         }
 
     # life
@@ -78,11 +84,13 @@ class Node:
         try:
             self.tables = self._kept(Tables(), Tables.close)
             self.monitor = self._kept(Monitor(), Monitor.close)
+            self.forwarding = self._kept(Forwarding(self.path.name, self.state.path, self.tables), Forwarding.clear)
             self.streams = self._kept(Streams(self.selector, self.path.transport), Streams.shut)
             self.selector.register(self.monitor.fileno(), selectors.EVENT_READ, self._network_changed)
             self.selector.register(self.path.transport.fileno(), selectors.EVENT_READ, lambda _mask: None)  # pump() polls it
             self.names = self._kept(Names(self), lambda names: names.close(self._handed_over))
             self.timers.append(self.names)
+            self.relay = self._kept(Relay(self.selector, self.receive), Relay.close)
             self.membership.belongs_to(self)
             self.engine = new_engine(self.membership.config(), saved, self.path.handed)
         except BaseException:
@@ -207,11 +215,16 @@ class Node:
     def _tell_uplinks(self) -> None:
         try:
             self.path.interface.check()
-            found = uplinks.look(self.tables, self.path.name, self.path.ports)
+            self.path.interface.refresh()
+            self.forwarding.refresh()
+            found, lans = uplinks.look(self.tables, self.path.name, self.path.ports), uplinks.lans(self.tables, self.path.name)
         except OSError as error:
             self.log.trouble(f"cannot read this host's addresses: {error.strerror or error}", clock.now())
             self._watch.reported(clock.now())
             return
+        if lans != self._lans:
+            self._lans = lans
+            self.receive(("lans", lans))
         if found != self._uplinks:  # most reports are of our own routes
             self._uplinks = found
             self.names.network_changed()
@@ -295,7 +308,15 @@ class Node:
             self.path.interface.apply(desired)
         except OSError as error:
             self.log.trouble(f"cannot set up {self.path.name}: {error.strerror or error}", clock.now())
+        self._offered = desired["forward"]
+        self.forward()
         for problem in self.path.interface.problems:
+            self.log.trouble(problem, clock.now())
+
+    def forward(self) -> None:
+        """Carry what is offered, as the preferences say."""
+        self.forwarding.apply(self._offered, bool(self.membership.prefs.values.get("snat_subnet_routes", True)))
+        for problem in self.forwarding.problems:
             self.log.trouble(problem, clock.now())
 
     def _do_save(self) -> None:
@@ -303,6 +324,12 @@ class Node:
 
     def _do_resolve(self, name: str) -> None:
         self.streams.resolve(name)
+
+    def _do_relaying(self, verb: str, *arguments: "Any") -> None:
+        try:
+            self.relay.do(verb, *arguments)
+        except LocalError as error:
+            self.log.trouble(str(error), clock.now())
 
     def save(self, both: bool = False) -> bool:
         """Write the state now. A failure is said, kept in `problems`, and tried again."""
@@ -314,6 +341,7 @@ class Node:
             self._save_at = clock.now() + RETRY_SAVE
             return False
         self.problems, self._save_at = [], None
+        memory.give_back()  # the map came, and its text has just been written: both may be megabytes
         return True
 
     @property
@@ -323,12 +351,15 @@ class Node:
 
     def health(self) -> "list[str]":
         """What is wrong with this host, one sentence each."""
-        return [*self.problems, *self.path.problems, *self.path.interface.problems, *self.names.health()]
+        host = [*self.problems, *self.path.problems, *self.path.interface.problems, *self.names.health()]
+        return [*host, *self.forwarding.health(clock.now())]
 
 
 def new_engine(config: "dict[str, Any]", saved: "dict[str, Any] | None", handed: "dict[str, Any] | None" = None) -> "Any":
-    """The engine, with this host's crypto, randomness and clock."""
+    """The engine, with this host's crypto, randomness and clock, and the recorder before it."""
     from skerry_core.engine import Engine
     from skerry_shim import crypto
 
-    return Engine(config, crypto, os.urandom, clock.now(), saved, handed)
+    from .recorder.recorder import Recorder
+
+    return Recorder(Engine, config, crypto, os.urandom, clock.now(), saved, handed)

@@ -15,11 +15,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-FIELDS = ("gateway", "key", "hostname", "routes", "accept_routes", "accept_dns")
+ROUTING = ("routes", "advertise_exit_node", "accept_routes", "exit_node", "exit_node_allow_lan_access", "snat_subnet_routes")
+FIELDS = ("gateway", "key", "hostname", "accept_dns", "relay_server_port", *ROUTING)
+EXIT = ("0.0.0.0/0", "::/0")
 
 
 class Prefs:
-    """`values`: gateway, key, hostname, routes, accept_routes, accept_dns (each may be missing) and `want_running`."""
+    """`values`: FIELDS (each may be missing) and `want_running`."""
 
     def __init__(self, stored: "dict[str, Any]", file: "dict[str, Any]") -> None:
         known = {name: value for name, value in stored.items() if _fits(name, value)}
@@ -53,6 +55,10 @@ class Prefs:
         """The pre-auth key itself, read from its file where it is one."""
         value = self.values.get("key")
         return node_toml.read_key(value) if value else None
+
+    def offered(self) -> "list[str]":
+        """The prefixes this node offers to carry."""
+        return [*self.values.get("routes", []), *(EXIT if self.values.get("advertise_exit_node") else ())]
 
     def logged_out(self) -> None:
         """Forget what joins this node by itself."""

@@ -18,6 +18,7 @@ import socket
 
 from . import tls, zstd
 from .loading import Loading
+from .netlink import bypass
 from .resolver import Resolver, interleave, literal
 from .tls import Refused, Tls
 
@@ -199,6 +200,7 @@ class Streams:
     def _begin(self, stream: Stream, family: int, host: str, port: int) -> socket.socket:
         attempt = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
+            bypass(attempt)
             code = attempt.connect_ex((host, port))
             if code and code not in PENDING:
                 raise OSError(code, os.strerror(code))

@@ -1,6 +1,7 @@
 /* What Python sees of the C: cffi reads this file as it stands, so it has functions and opaque types only. */
 
 int shim_version(void);
+void shim_trim(void); /* give memory that was freed back to the system, where the C library keeps it */
 
 /* crypto.c, salsa.c: 1 done, 0 the input is refused (low-order point, bad tag, bad signature), -1 libcrypto failed */
 int shim_x25519(uint8_t *shared, const uint8_t *private_key, const uint8_t *public_key);

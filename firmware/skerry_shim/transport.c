@@ -4,6 +4,7 @@
 #include "transport.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,13 @@
 int shim_version(void)
 {
     return 1;
+}
+
+void shim_trim(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 static void init_locks(transport *t)

@@ -29,6 +29,7 @@ _EXAMPLES = """examples:
   skerry-gateway keys create --user owner --reusable --tag tag:cam --json
   skerry-gateway nodes list
   skerry-gateway nodes remove camera-1
+  skerry-gateway routes approve office 192.168.1.0/24      let the node office carry a subnet to the others
   skerry-gateway policy get > policy.hujson                edit it, then:
   skerry-gateway policy set policy.hujson
   skerry-gateway dns set --route corp.example=10.0.0.53 --record nas=192.168.10.5
@@ -275,7 +276,8 @@ def _taking(*names: str) -> Arguments:
 
 def build_parser() -> argparse.ArgumentParser:
     builder = _Builder()
-    for section in (_serve_parser, _users_parser, _nodes_parser, _keys_parser, _policy_parser, _network_parser, _dns_parser):
+    people = (_users_parser, _nodes_parser, _routes_parser, _keys_parser)
+    for section in (_serve_parser, *people, _policy_parser, _network_parser, _dns_parser):
         section(builder)
     return builder.parser
 
@@ -320,6 +322,15 @@ def _nodes_parser(builder: _Builder) -> None:
     rename.add_argument("name", metavar="NAME")
     for name, words in (("expire", "end a node's key: it must sign in again"), ("remove", "remove a node")):
         builder.action(nodes, name, words, _taking("node")).add_argument("node", metavar="NODE", help="name or id")
+
+
+def _routes_parser(builder: _Builder) -> None:
+    routes = builder.group("routes", "subnets and exit nodes: what nodes offer to carry, and what they may")
+    builder.action(routes, "list", "list routes", _taking())
+    for name, words in (("approve", "let a node carry routes it advertises"), ("withdraw", "take the approval of routes back")):
+        action = builder.action(routes, name, words, _taking("node", "routes"))
+        action.add_argument("node", metavar="NODE", help="name or id")
+        action.add_argument("routes", nargs="*", metavar="ROUTE", help="such as 192.168.1.0/24, or exit-node (default: all it has)")
 
 
 def _keys_parser(builder: _Builder) -> None:

@@ -175,6 +175,26 @@ def test_logout_forgets_and_tells():
     assert running(world, a)
 
 
+def test_a_gateway_that_tells_of_the_farewell_before_it_answers():
+    world = World()
+    a = Device(world, 1)
+    assert running(world, a)
+    own = {"KeyExpiry": _time(world.now - 1_000, world.gateway.wall)}
+
+    def answer(request):
+        if request.get("Expiry", "").startswith("1970"):
+            world.gateway.sessions[0].respond({"Node": {**world.gateway.node(world.gateway.sessions[0].machine), **own}})
+
+    world.gateway.answer = answer
+    before = len(registrations(world))
+    assert a.command("logout") == {"state": "NeedsLogin"}
+    world.run(5_000)
+    assert len(registrations(world)) == before + 1  # the farewell alone; nothing renews what was given up
+    assert a.engine.state == "NeedsLogin" and not a.streams and not a.engine.status()["auth_url"]
+    a.command("up", key="good")
+    assert running(world, a)
+
+
 def test_down_and_up_again():
     world = World()
     a, b = pair(world)

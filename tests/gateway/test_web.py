@@ -17,7 +17,7 @@ from skerry_gateway.serve.gateway import assemble
 from skerry_gateway.store import StateDir, queries
 from skerry_gateway.web.app import ROUTES
 from skerry_gateway.web.pages import sentence
-from skerry_gateway.web.render import ago, exact
+from skerry_web.words import ago, exact
 
 SAME = {"Sec-Fetch-Site": "same-origin"}
 
@@ -43,6 +43,9 @@ MATRIX = {
     ("POST", "/nodes/{id}/rename"): (401, 404, 400),
     ("POST", "/nodes/{id}/expire"): (401, 404, 303),
     ("POST", "/nodes/{id}/remove"): (401, 404, 303),
+    ("GET", "/routes"): (401, 200, 200),
+    ("POST", "/nodes/{id}/routes/approve"): (401, 403, 400),
+    ("POST", "/nodes/{id}/routes/withdraw"): (401, 403, 400),
     ("GET", "/keys"): (401, 200, 200),
     ("POST", "/keys"): (401, 200, 200),
     ("POST", "/keys/{id}/revoke"): (401, 400, 303),

@@ -60,6 +60,9 @@ class FakeNode:
     def health(self):
         return self.path.problems
 
+    def forward(self):
+        self.forwarded = self.membership.prefs.offered()
+
     def save(self, both=False):
         self.saves += 1
         return True
@@ -194,7 +197,7 @@ def test_who_may_do_what(api, node):
                 ask(api, method, name, {}, uid=12345)
             assert refusal.value.status == 403, name
     changing = {name for (method, name), (access, _verb) in api._verbs.items() if access == "write"}
-    ours = {f"skerry/{name}" for name in ("up", "down", "logout", "set", "capture")}
+    ours = {f"skerry/{name}" for name in ("up", "down", "logout", "set", "code", "capture", "record")}
     assert changing == {"prefs", "start", "login-interactive", "logout", *ours}
     assert ask(api, "GET", "status", uid=12345)["BackendState"]
 

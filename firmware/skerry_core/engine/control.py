@@ -60,8 +60,9 @@ class Control:
         """The network changed: whatever was connected is made anew at once."""
         if self.phase != "off":
             self._drop()
-            self._failures = 0
-            self._connect()
+            if self.phase != "off":  # where the connection was for a farewell, that was the end
+                self._failures = 0
+                self._connect()
 
     def renew(self, why: str) -> None:
         """Register anew: at once, but a gateway that takes what it says has expired is not asked all the time."""

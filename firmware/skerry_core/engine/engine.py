@@ -13,6 +13,7 @@ from skerry_core.engine.clock import Clock
 from skerry_core.engine.control import Control
 from skerry_core.engine.disco import Disco
 from skerry_core.engine.doubt import Doubts
+from skerry_core.engine.exits import Exits
 from skerry_core.engine.gateway import chosen
 from skerry_core.engine.handover import Resumption, give, hint
 from skerry_core.engine.life import Life
@@ -20,6 +21,7 @@ from skerry_core.engine.netcheck import Netcheck
 from skerry_core.engine.paths import Paths
 from skerry_core.engine.peerrelay import PeerRelays
 from skerry_core.engine.peers import Peers
+from skerry_core.engine.relaying import Relaying
 from skerry_core.engine.relays import Relays
 from skerry_core.engine.sessions import Sessions
 from skerry_core.engine.status import status
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from skerry_core.engine.peer import Peer
 
 
-OUTSIDE = ("datagram", "frame", "stream", "bad-relay")
+OUTSIDE = ("datagram", "frame", "stream", "bad-relay", "relaying")
 SILENT = ("apply", "connect", "close", "interface", "resolve")  # actions that tell nobody anything of ours
 GREET = 60_000  # after a start from a saved state
 
@@ -48,7 +50,9 @@ class Engine:
         self, config: "dict[str, Any]", crypto: "Any", random: "Callable[[int], bytes]", now: int, saved: "Any" = None, handed: "Any" = None
     ) -> None:
         """`config`: "gateway" (address, may carry #mkey:), "hostname", "os", "os_version", "version", "routes" [prefix text], "tags",
-        "accept_routes", "ephemeral", "decompress" (zstd: function(data, limit) -> bytes), "wanted" (True: go up without a command),
+        "accept_routes", "exit_node" (a peer's name), "exit_node_allow_lan_access", "bypass" (True: nothing we
+        send ourselves is ever routed into the tunnel), "relay_server_port" (below 0: do not relay), "ephemeral",
+        "decompress" (zstd: function(data, limit) -> bytes), "wanted" (True: go up without a command),
         "auth_key" (for that); all optional. `saved`: what save() gave. `handed`: what handover() of the process
         before us gave, whose peers and sessions the transport has already. LocalError: one of them is unusable; nothing was begun.
         """
@@ -59,6 +63,7 @@ class Engine:
         self.disco_public: bytes = crypto.x25519_public(self.disco_private)
         self.set_node_key(loaded.node_key)
         self.wanted, self.logged_in = loaded.wanted, loaded.logged_in
+        self.started: bytes = random(8)
         self.timers, self.clock = Timers(), Clock(loaded.tai_floor, loaded.control_time)
         self.netmap = NetworkMap()
         if loaded.netmap is not None and self.logged_in:
@@ -76,8 +81,8 @@ class Engine:
         self._events: list[tuple[Any, ...]] = []
         self._streams: dict[int, Callable[[str, Any], None]] = {}
         self._stream_count = 0
-        self.peers = Peers(self, loaded.stamps)
-        self.peer_relays, self.bindings = PeerRelays(self), Bindings(self)
+        self.peers, self.exits = Peers(self, loaded.stamps), Exits(self)
+        self.peer_relays, self.bindings, self.relaying = PeerRelays(self), Bindings(self), Relaying(self)
         self.sessions, self.paths, self.disco, self.doubts = Sessions(self), Paths(self), Disco(self), Doubts(self)
         self.relays, self.netcheck = Relays(self), Netcheck(self, loaded.home)
         self.control = Control(self, gateway, key)
@@ -274,6 +279,8 @@ class Engine:
             "clock": self._clock,
             "uplinks": self._uplinks,
             "resolved": self.netcheck.resolved,
+            "lans": self.exits.set_lans,
+            "relaying": self.relaying.receive,
             "command": self._command,
         }
 
@@ -359,7 +366,7 @@ class Engine:
             "relay-step": relays.stuck, "relay-silent": relays.silent, "relay-idle": relays.idle, "relay-retry": relays.retry,
             "control-retry": control.retry, "control-watch": control.silent,
             "followup": control.registration.follow_up, "update": control.maps.update,
-            "expiry": self.life.key_expired, "save": self.life.save_map,
+            "relaying": self.relaying.due, "expiry": self.life.key_expired, "save": self.life.save_map,
         }  # fmt: skip
         of_peers = {
             "handshake": self.sessions.retry, "dead": self.sessions.dead, "keepalive": self.sessions.keepalive,

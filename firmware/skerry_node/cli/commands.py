@@ -14,7 +14,10 @@ from skerry_node import node_toml
 from . import output
 from .client import Client, Failed
 
-SETTINGS = ("hostname", "accept_dns")
+SETTINGS = (
+    "hostname", "accept_dns", "advertise_exit_node", "accept_routes", "exit_node", "exit_node_allow_lan_access", "snat_subnet_routes",
+    "relay_server_port",
+)  # fmt: skip
 RATE_WAIT = 0.3  # seconds between two looks
 
 TYPE_CHECKING = False
@@ -51,13 +54,55 @@ def up(client: Client, arguments: argparse.Namespace) -> int:
 
 
 def _changes(arguments: argparse.Namespace) -> dict[str, Any]:
-    changes = {"gateway": arguments.gateway, "hostname": arguments.hostname, "key": arguments.key or os.environ.get("SKERRY_KEY") or None}
-    changes["accept_dns"] = arguments.accept_dns
+    changes = {"gateway": arguments.gateway, "key": arguments.key or os.environ.get("SKERRY_KEY") or None, **_settings(arguments)}
     changes = {name: value for name, value in changes.items() if value is not None}
     node_toml.validate(changes, "skerry up")
     if "key" in changes:
         changes["key"] = node_toml.read_key(changes["key"])  # as this user, not as root
     return changes
+
+
+def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What `up` and `set` were told of the preferences."""
+    told = {name: getattr(arguments, name) for name in SETTINGS}
+    routes = arguments.advertise_routes
+    if routes is not None:
+        told["routes"] = [route.strip() for route in routes.split(",") if route.strip()]
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def set_(client: Client, arguments: argparse.Namespace) -> int:
+    """Change settings."""
+    changes = _settings(arguments)
+    if not changes:
+        raise LocalError("nothing to set: name a setting, see skerry set --help")
+    node_toml.validate(changes, "skerry set")
+    answer = client.call("POST", "skerry/set", changes)
+    if arguments.json:
+        return _json(answer)
+    names = [name.replace("_", "-") for name in answer["changed"]]
+    said = f"Changed: {', '.join(names)}" if names else "It was so already"
+    if changes.get("routes") or changes.get("advertise_exit_node"):
+        said += ". An administrator of the network approves what is offered: skerry-gateway routes approve NAME, or the console"
+    return _print(output.wrap(said))
+
+
+def exit_nodes(client: Client, arguments: argparse.Namespace) -> int:
+    """List exit nodes."""
+    document = client.call("GET", "skerry/status")
+    found = [row for row in document["peers"] if {"0.0.0.0/0", "::/0"} & set(row["allowed_ips"])]
+    used = document["exit_node"]["key"]
+    if arguments.json:
+        names = ("name", "dns_name", "addresses", "online", "os")
+        return _json([{**{name: row[name] for name in names}, "selected": row["key"] == used} for row in found])
+    if not found:
+        offer = "On one: skerry set --advertise-exit-node; then it is approved at the gateway"
+        return _print(output.wrap(f"No peer offers to be an exit node. {offer}"))
+    rows = [["NAME", "ADDRESS", "STATE"]]
+    for row in found:
+        state = ("online" if row["online"] else "offline") + (", in use" if row["key"] == used else "")
+        rows.append([output.clean(row["name"]), (row["addresses"] or [""])[0], state])
+    return _print(output.table(rows))
 
 
 def _follow(client: Client, arguments: argparse.Namespace, lines: Any, started: float) -> int:
@@ -98,19 +143,6 @@ def _note(arguments: argparse.Namespace, sentence: str) -> None:
     """Progress: on standard output for people, on standard error beside JSON."""
     text = "\n".join(output.wrap(output.clean(line)) if not line.startswith("  ") else output.clean(line) for line in sentence.split("\n"))
     print(text, file=sys.stderr if arguments.json else sys.stdout, flush=True)
-
-
-def set_(client: Client, arguments: argparse.Namespace) -> int:
-    """Change settings."""
-    changes = {name: value for name in SETTINGS if (value := getattr(arguments, name)) is not None}
-    if not changes:
-        raise LocalError("nothing to set: see skerry set --help")
-    node_toml.validate(changes, "skerry set")
-    result = client.call("POST", "skerry/set", changes)
-    if arguments.json:
-        return _json(result)
-    names = [name.replace("_", "-") for name in result["changed"]]
-    return _print(f"Changed: {', '.join(names)}" if names else "It was so already")
 
 
 def down(client: Client, arguments: argparse.Namespace) -> int:
@@ -190,6 +222,12 @@ def why(client: Client, arguments: argparse.Namespace) -> int:
     if arguments.json:
         return _json(answer)
     return _print("\n".join(output.wrap(output.clean(line), "    ") for line in answer["lines"]))
+
+
+def code(client: Client, arguments: argparse.Namespace) -> int:
+    """The portal's code."""
+    answer = client.call("POST", "skerry/code", {"new": "yes"} if arguments.new else {})
+    return _json(answer) if arguments.json else _print(answer["code"])
 
 
 def _print(text: str) -> int:

@@ -102,6 +102,8 @@ def packet_path(document: dict[str, Any]) -> str:
             rows.append([clean(node["name"])[:30], rate(node["rates"], "tx"), rate(node["rates"], "rx")])
     used = [name for name, on in document["features"].items() if on is True]
     lines = [table(rows), "", wrap(f"in use: {document['features']['cipher']}, {', '.join(used) or 'no offloads'}")]
+    if document.get("relaying"):
+        lines.append(wrap(f"relaying for others on UDP port {document['relaying']['port']}: {document['relaying']['pairs']} pairs"))
     if document["dropped"]:
         lines += ["", "packets dropped since the start:"]
     lines += [wrap(f"  {each['packets']} {each['reason']}: {each['sentence']}", "    ") for each in document["dropped"]]
@@ -113,9 +115,28 @@ def admit(url: str, code: str) -> str:
     return f"To admit this node, open:\n  {clean(url)}" + (f"\nGo on there only if the page shows this code: {clean(code)}" if code else "")
 
 
+def _away(document: dict[str, Any], gateway: str) -> str:
+    """The gateway is away: since when, and how old the map is that we work from."""
+    since, made = document.get("away_since_ms"), document.get("map_of_ms")
+    away = f"{gateway} does not answer" + (f" since {when(since)}" if since else "")
+    known = "saved map" if document["from_saved_map"] else "map"
+    return wrap(f"{away}; known peers are reached from the {known}" + (f" of {when(made)}" if made else ""))
+
+
+def when(milliseconds: int) -> str:
+    """`14:05:09`, of another day `2026-12-01 14:05:09`; local time."""
+    import time
+
+    try:
+        then, today = time.localtime(milliseconds / 1000), time.localtime()
+    except (OverflowError, OSError, ValueError):
+        return "an unknown time"
+    return time.strftime("%H:%M:%S" if then[:3] == today[:3] else "%Y-%m-%d %H:%M:%S", then)
+
+
 def _first(document: dict[str, Any]) -> str:
     state, gateway = document["state"], document["gateway"].partition("#")[0]
-    away = f"{gateway} does not answer; known peers are reached from the saved map"
+    away = _away(document, gateway)
     sentences = {
         "Stopped": f"Stopped; a member at {gateway}. Come back with skerry up",
         "NeedsLogin": f"Not a member at {gateway} yet" if document["wanted"] else "Not a member of a network: skerry up --gateway URL",

@@ -10,6 +10,8 @@ import socket
 
 from skerry_core import ip
 
+from ..netlink import bypass
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,13 +114,15 @@ class Asking:
             self._end(entry.number)
 
 
-def connected(server: "Server", tcp: bool, zone: str) -> socket.socket:
-    """A non-blocking socket on the way to a server."""
+def connected(server: "Server", tcp: bool, zone: str, outside: bool = False) -> socket.socket:
+    """A non-blocking socket on the way to a server; `outside`: never through the tunnel."""
     address, port = server
     text = ip.format_address(address)
     where: Any = (text, port) if len(address) == 4 else (text, port, 0, socket.if_nametoindex(zone) if zone else 0)
     kind = (socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM) | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
     sock = socket.socket(socket.AF_INET if len(address) == 4 else socket.AF_INET6, kind)
+    if outside:
+        bypass(sock)
     code = sock.connect_ex(where)
     if code and code not in PENDING:
         sock.close()

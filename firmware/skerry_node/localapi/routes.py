@@ -8,7 +8,9 @@ GET   dns-query?name=&type= dns-config dns-osconfig                 READ
 GET   skerry/status skerry/why?peer= skerry/watch skerry/dns        READ    ours
 POST  skerry/ping skerry/netcheck skerry/dns-query                  READ
 POST  skerry/up skerry/down skerry/logout skerry/set                WRITE
+POST  skerry/code {new}                                             WRITE   the portal's code
 POST  skerry/capture?side=&peer=&count=&seconds=&snaplen=           WRITE   pcapng: capture.py
+POST  skerry/record                                                 WRITE   the flight recorder's file: recorder/recording.py
 ```
 READ: whoever may open the socket. WRITE: root, or the user skerryd runs as. No verb takes a path, a command or an
 environment from its caller; pre-auth keys are taken and never given back.
@@ -20,7 +22,7 @@ import os
 from .. import clock
 from ..membership import REFUSED
 from ..signin import code_of
-from . import names, snapshot, tailscale
+from . import names, record, snapshot, tailscale
 from .capture import Capture
 from .http import Refusal, Request
 from .rates import Rates
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from ..door import Door
     from ..node import Node
 
 BASE = "/localapi/v0/"
@@ -43,6 +46,7 @@ class Api:
     def __init__(self, node: "Node", notes: "list[str]") -> None:
         self._node = node
         self._notes = notes
+        self.door: Door | None = None  # the portal's, where there is one
         self._rates = Rates()
         self.capture = Capture(node)  # a timer of the node's
         self._ours: list[Feed] = []
@@ -71,6 +75,8 @@ class Api:
             ("POST", "skerry/logout"): (WRITE, lambda _request: self._answered(node.membership.logout)),
             ("POST", "skerry/set"): (WRITE, self._set),
             ("POST", "skerry/capture"): (WRITE, self._capture),
+            ("POST", "skerry/record"): (WRITE, lambda _request: record.answer(node.engine)),
+            ("POST", "skerry/code"): (WRITE, self._code),
         }
 
     def handle(self, request: Request) -> "Any":
@@ -107,6 +113,11 @@ class Api:
     def _set(self, request: Request) -> Later:
         changes = request.document()
         return self._answered(lambda answer: self._node.membership.set(changes, answer))
+
+    def _code(self, request: Request) -> "dict[str, Any]":
+        if self.door is None:
+            raise Refusal(409, "the portal is shut; skerryd's log says why")
+        return {"code": self.door.tell(bool(request.document().get("new")))}
 
     def _capture(self, request: Request) -> Feed:
         name = request.query.get("peer", "")
@@ -175,7 +186,8 @@ class Api:
         return tailscale.who_is(shown, row)
 
     def _prefs(self, _request: "Request | None" = None) -> "dict[str, Any]":
-        return tailscale.prefs(self._node.membership.prefs.values, self._node.engine.state)
+        prefs = self._node.membership.prefs
+        return tailscale.prefs(prefs.values, self._node.engine.state, prefs.offered())
 
     def _edit_prefs(self, request: Request) -> Later:
         changes = tailscale.changes(request.document())

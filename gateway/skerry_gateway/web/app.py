@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-from skerry_gateway.web import api, dns, keys, nodes, pages, people, probes, ssh
+from skerry_gateway.web import api, dns, keys, nodes, pages, people, probes, routes, ssh
 from skerry_gateway.web.context import CONTEXT, USER, Context
 from skerry_gateway.web.guard import Denied, guard
 
@@ -50,6 +50,9 @@ ROUTES = (
     Route("POST", "/nodes/{id}/rename", nodes.rename, "user"),
     Route("POST", "/nodes/{id}/expire", nodes.expire, "user"),
     Route("POST", "/nodes/{id}/remove", nodes.remove, "user"),
+    Route("GET", "/routes", routes.listing, "user"),
+    Route("POST", "/nodes/{id}/routes/approve", routes.approve, "admin"),
+    Route("POST", "/nodes/{id}/routes/withdraw", routes.withdraw, "admin"),
     Route("GET", "/keys", keys.listing, "user"),
     Route("POST", "/keys", keys.create, "user"),
     Route("POST", "/keys/{id}/revoke", keys.revoke, "user"),
