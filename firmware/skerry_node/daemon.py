@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
+    from .localapi.server import LocalServer
     from .node import Node
 
 
@@ -117,12 +118,14 @@ def run(
             log.say("no gateway is known yet: skerry up --gateway URL")
         notify("READY=1")
         node.keep()
+        api.let_in = lambda operator: let_in(local, operator, log)
+        api.let_in(prefs.values.get("operator", ""))
         api.door = open_door(node, local.path, state.notes)
         node.run()
         if node.again:
             return AGAIN
         notify("STOPPING=1")
-        if node.hand_over():
+        if not handover.ends_for_good() and node.hand_over():
             log.debug("systemd keeps the interface, the sockets and the sessions")
         log.say("stopped")
         return 0
@@ -134,6 +137,19 @@ def run(
         node.selector.close()
         for descriptor in wake:
             os.close(descriptor)
+
+
+def let_in(local: "LocalServer", operator: str, log: Log) -> None:
+    """Give the local API's socket to the operator, or take it back."""
+    from .localapi import permission
+
+    found = permission.user(operator) if operator else None
+    if operator and found is None:
+        log.trouble(f'operator: this host has no user "{operator}"; root alone may change this node', clock.now())
+    try:
+        local.give_to(found)
+    except OSError as error:
+        log.trouble(f"cannot give {local.path} to the operator: {error.strerror or error}", clock.now())
 
 
 def catch_signals(node: "Node", log: Log) -> "tuple[int, int]":

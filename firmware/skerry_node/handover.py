@@ -5,8 +5,9 @@
     stop      "state" joins them: sessions, flows and the engine's handover(), in a memfd. Addresses and routes stay on the interface
     start     all of them come back as LISTEN_FDS, named by LISTEN_FDNAMES; the packet path runs before anything slow is begun
 
-When the service is stopped for good systemd closes what it keeps, and the device vanishes with its addresses and routes. Without systemd
-(no NOTIFY_SOCKET) nothing is kept, and nothing is when the device is one that stays (`ip tuntap add`).
+When the service is stopped for good systemd would close what it keeps, and the device would vanish with its addresses and routes, but
+not the rules: so skerryd asks which job systemd has for it (`ends_for_good`), hands nothing over and takes all of it off itself.
+Without systemd (no NOTIFY_SOCKET) nothing is kept, and nothing is when the device is one that stays (`ip tuntap add`).
 
 A state serves once, or counters would be used twice: it is read, overwritten and cut to nothing before anything of it is used, so that what
 may still be in the store after a crash is an empty file; then it is taken out of the store as well. (That is why the memfd is not sealed.)
@@ -60,6 +61,24 @@ class Given:
         for _, fd in self._descriptors:
             os.close(fd)
         self._descriptors = []
+
+
+def ends_for_good(cgroup: str = "/proc/self/cgroup") -> bool:
+    """Whether systemd stops this service, as opposed to a restart; False where that cannot be told."""
+    if not available():
+        return True
+    from .spawn import run
+
+    try:
+        with open(cgroup) as file:
+            unit = file.read().strip().rpartition("/")[2]  # 0::/system.slice/skerryd.service
+        if not unit.endswith(".service"):
+            return False
+        _status, output, _errors = run(["systemctl", "--no-legend", "--no-pager", "list-jobs", unit])
+    except (OSError, LocalError):
+        return False
+    jobs = [line.split() for line in output.splitlines()]
+    return any(job[1:3] == [unit, "stop"] for job in jobs)
 
 
 def received(environ: "MutableMapping[str, str]", pid: int) -> Given:

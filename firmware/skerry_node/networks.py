@@ -60,6 +60,7 @@ def switch(node: "Node", wanted: str) -> "dict[str, Any]":
         raise LocalError(f"{len(others) + 1} networks, at most {MOST + 1} are kept: leave one with skerry logout")
     if current is None and node.engine.logged_in:
         raise LocalError("the network in use has no address to keep it by: leave it first with skerry logout")
-    node.turn_to({**prefs.save(), **dict.fromkeys(prefs.values), **found["prefs"], "networks": others}, found["engine"])
+    own = {"operator": prefs.values.get("operator"), "networks": others}  # this host's, whatever the network
+    node.turn_to({**prefs.save(), **dict.fromkeys(prefs.values), **found["prefs"], **own}, found["engine"])
     return {"name": name, "switched": True}
 

@@ -14,6 +14,7 @@ exit_node = "office"                           # send everything through that pe
 exit_node_allow_lan_access = true              # but not what is for this host's own links
 accept_dns = true                              # names of the network on this host (true unless said otherwise)
 relay_server_port = 40000                      # relay over UDP for others on this port; 0 = any free one, -1 = do not
+operator = "ana"                               # user of this host who may change this node without root
 ```
 Every field may be left out. An unknown field is an error that names it: a misspelt `gateway` must not look like a
 node that does not want to join. Values are checked by the same functions that check the command line.
@@ -132,6 +133,13 @@ def check_exit_node(value: str) -> "str | None":
     return None
 
 
+def check_operator(value: str) -> "str | None":
+    """What is wrong with a user's name ("" for none), or None."""
+    if len(value) > 256 or value.startswith("-") or any(not c.isprintable() or c.isspace() or c in ":/" for c in value):
+        return f'"{value[:60]}" is no user\'s name'
+    return None
+
+
 def _accept(_value: object) -> "str | None":
     return None
 
@@ -151,6 +159,7 @@ SCHEMA: "dict[str, tuple[type, str, Check]]" = {
     "exit_node_allow_lan_access": (bool, "true or false", _accept),
     "accept_dns": (bool, "true or false", _accept),
     "relay_server_port": (int, "a number", check_relay_port),
+    "operator": (str, "text", check_operator),
 }
 
 

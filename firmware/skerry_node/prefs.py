@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 ROUTING = ("routes", "advertise_exit_node", "accept_routes", "exit_node", "exit_node_allow_lan_access", "snat_subnet_routes")
-FIELDS = ("gateway", "key", "hostname", "accept_dns", "relay_server_port", *ROUTING)
+FIELDS = ("gateway", "key", "hostname", "accept_dns", "relay_server_port", "operator", *ROUTING)
 EXIT = ("0.0.0.0/0", "::/0")
 
 

@@ -201,3 +201,26 @@ def test_systemd_has_no_complaint_about_the_unit() -> None:
     except FileNotFoundError:
         pytest.skip("no systemd-analyze here")
     assert "Unknown" not in done.stderr and "Failed to parse" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("jobs", "ends"),
+    [
+        ("812 skerryd.service stop running", True),
+        ("812 skerryd.service restart running", False),
+        ("813 other.service stop running\n812 skerryd.service restart running", False),
+        ("", False),
+    ],
+)
+def test_a_stop_for_good_is_told_from_a_restart_by_systemds_job(monkeypatch, tmp_path, jobs: str, ends: bool) -> None:
+    """systemctl's words stand in here; there is no systemd that runs services in the lab."""
+    stand_in = tmp_path / "systemctl"
+    stand_in.write_text(f'#!/bin/sh\n[ "$3 $4" = "list-jobs skerryd.service" ] && cat <<-"."\n{jobs}\n.\n')
+    stand_in.chmod(0o755)
+    cgroup = tmp_path / "cgroup"
+    cgroup.write_text("0::/system.slice/skerryd.service\n")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    assert handover.ends_for_good(str(cgroup)) is ends
+    cgroup.write_text("0::/user.slice/session-1.scope\n")
+    assert handover.ends_for_good(str(cgroup)) is False

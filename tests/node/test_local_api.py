@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import re
 import selectors
 from types import SimpleNamespace
@@ -193,14 +194,42 @@ def test_who_may_do_what(api, node):
     """Every verb as a stranger: what changes the node is refused, what shows it is not."""
     node.join()
     for (method, name), (access, _verb) in api._verbs.items():
-        if access == "write":
+        if access != "read":
             with pytest.raises(Refusal) as refusal:
                 ask(api, method, name, {}, uid=12345)
             assert refusal.value.status == 403, name
-    changing = {name for (method, name), (access, _verb) in api._verbs.items() if access == "write"}
+    changing = {name for (method, name), (access, _verb) in api._verbs.items() if access != "read"}
     ours = {f"skerry/{name}" for name in ("up", "down", "logout", "set", "code", "capture", "record", "switch")}
     assert changing == {"prefs", "start", "login-interactive", "logout", *ours}
     assert ask(api, "GET", "status", uid=12345)["BackendState"]
+
+
+def test_the_operator_changes_the_node_but_is_no_root(api, node):
+    node.join()
+    told = []
+    api.let_in = told.append
+    nobody = pwd.getpwnam("nobody").pw_uid
+    with pytest.raises(Refusal) as refusal:
+        ask(api, "POST", "skerry/set", {"operator": "no-such-user"})
+    assert refusal.value.status == 400 and "no-such-user" in str(refusal.value)
+    assert ask(api, "POST", "skerry/set", {"operator": "nobody"})[1]["changed"] == ["operator"] and told == ["nobody"]
+    assert ask(api, "POST", "skerry/set", {"hostname": "camera-2"}, uid=nobody)[0] == 200
+    assert ask(api, "GET", "prefs")["OperatorUser"] == "nobody"
+    for method, target, body in (
+        ("POST", "skerry/set", {"operator": "daemon"}),
+        ("POST", "skerry/up", {"operator": ""}),
+        ("PATCH", "prefs", {"OperatorUser": "daemon", "OperatorUserSet": True}),
+        ("POST", "skerry/up", {"key": "file:/etc/shadow"}),
+        ("POST", "start", {"AuthKey": "file:/etc/shadow"}),
+        ("POST", "skerry/capture", None),
+        ("POST", "skerry/record", None),
+    ):
+        with pytest.raises(Refusal) as refusal:
+            ask(api, method, target, body, uid=nobody)
+        assert refusal.value.status == 403, target
+    assert ask(api, "PATCH", "prefs", {"OperatorUser": "", "OperatorUserSet": True})[1]["OperatorUser"] == "" and told[-1] == ""
+    with pytest.raises(Refusal):
+        ask(api, "POST", "skerry/set", {"hostname": "camera-3"}, uid=nobody)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ def test_everything_that_may_be_said(tmp_path):
     text = f'gateway = "https://gw.example:8443#{KEY}"\nkey = "file:/run/key"\nhostname = "camera-1"\ntun = "skerry0"\nport = 0\n'
     text += 'routes = ["192.168.10.0/24", "fd00:1::/64"]\naccept_routes = true\naccept_dns = false\nrelay_server_port = 0\n'
     text += 'advertise_exit_node = true\nexit_node = "office"\nexit_node_allow_lan_access = true\nsnat_subnet_routes = false\n'
+    text += 'operator = "ana"\n'
     document = node_toml.load(written(tmp_path, text))
     assert document["port"] == 0 and document["hostname"] == "camera-1" and set(document) == set(node_toml.SCHEMA)
 

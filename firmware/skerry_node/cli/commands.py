@@ -16,7 +16,7 @@ from .client import Client, Failed
 
 SETTINGS = (
     "hostname", "accept_dns", "advertise_exit_node", "accept_routes", "exit_node", "exit_node_allow_lan_access", "snat_subnet_routes",
-    "relay_server_port",
+    "relay_server_port", "operator",
 )  # fmt: skip
 RATE_WAIT = 0.3  # seconds between two looks
 

@@ -127,11 +127,17 @@ def chosen(document: dict[str, Any], search: str | None, online: bool) -> list[d
 
 
 def dns_line(shown: dict[str, Any]) -> str:
-    """One line about names; "" where they work as they should."""
-    if not shown or shown["host"]["in_force"] or shown["problems"] or not (shown["magic"] or shown["routes"]):
+    """One line: whether this host uses the network's names; "" where the network has none."""
+    if not shown or not (shown["magic"] or shown["routes"]):
         return ""
-    why = "not used on this host (--accept-dns=false)" if not shown["accept"] else "not in force on this host"
-    return f"names of {clean(shown['domain'])}: {why}; see skerry dns status"
+    host, advice = shown["host"], "; see skerry dns status"
+    if not shown["accept"]:
+        said = f"not used on this host (--accept-dns=false){advice}"
+    elif host["in_force"]:
+        said = f"in use, by {clean(host['mode'])}" + (advice if shown["problems"] else "")
+    else:
+        said = f"not in force on this host{advice}"
+    return wrap(f"names of {clean(shown['domain'])[:60]}: {said}")
 
 
 def rate(rates: dict[str, Any], way: str) -> str:

@@ -155,6 +155,7 @@ def _settings(parser: argparse.ArgumentParser) -> None:
         ("snat-subnet-routes", "hosts in advertised subnets see this node's address, not the peer's (default: yes)"),
     ):
         parser.add_argument(f"--{name}", type=boolean, nargs="?", const=True, metavar="BOOL", help=words)
+    parser.add_argument("--operator", metavar="USER", help='user of this host who may change this node without root; "" for none')
     words = "relay over UDP for others on this port, which they must reach; 0 for any free one, off for not"
     parser.add_argument("--relay-server-port", metavar="PORT", type=relay_port, help=words)
 

@@ -12,22 +12,22 @@ POST  skerry/up skerry/down skerry/logout skerry/set                WRITE
 GET   skerry/networks                                               READ
 POST  skerry/switch {network}                                       WRITE   another network: networks.py
 POST  skerry/code {new}                                             WRITE   the portal's code
-POST  skerry/capture?side=&peer=&count=&seconds=&snaplen=           WRITE   pcapng: capture.py
-POST  skerry/record                                                 WRITE   the flight recorder's file: recorder/recording.py
+POST  skerry/capture?side=&peer=&count=&seconds=&snaplen=           ROOT    pcapng: capture.py
+POST  skerry/record                                                 ROOT    the flight recorder's file: recorder/recording.py
 ```
-READ: whoever may open the socket. WRITE: root, or the user skerryd runs as. No verb takes a path, a command or an
-environment from its caller; pre-auth keys are taken and never given back.
+Who READ, WRITE and ROOT are: permission.py. No verb takes a path, a command or an environment from its caller, but for
+root's own `file:` of a pre-auth key; pre-auth keys are taken and never given back.
 """
 
 import json
-import os
 
 from .. import clock, networks
 from ..membership import REFUSED
 from ..signin import code_of
-from . import names, record, snapshot, tailscale
+from . import names, permission, record, snapshot, tailscale
 from .capture import Capture
 from .http import Refusal, Request, response
+from .permission import READ, ROOT, WRITE
 from .rates import Rates
 from .server import Feed, Later
 
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from ..node import Node
 
 BASE = "/localapi/v0/"
-READ, WRITE = "read", "write"
 
 
 class Api:
@@ -50,6 +49,7 @@ class Api:
         self._node = node
         self._notes = notes
         self.door: Door | None = None  # the portal's, where there is one
+        self.let_in: Callable[[str], None] = lambda _operator: None  # told the operator's name after every change
         self._rates = Rates()
         self.capture = Capture(node)  # a timer of the node's
         self._ours: list[Feed] = []
@@ -79,8 +79,8 @@ class Api:
             ("POST", "skerry/down"): (WRITE, lambda _request: self._answered(node.membership.down)),
             ("POST", "skerry/logout"): (WRITE, lambda _request: self._answered(node.membership.logout)),
             ("POST", "skerry/set"): (WRITE, self._set),
-            ("POST", "skerry/capture"): (WRITE, self._capture),
-            ("POST", "skerry/record"): (WRITE, lambda _request: record.answer(node.engine)),
+            ("POST", "skerry/capture"): (ROOT, self._capture),
+            ("POST", "skerry/record"): (ROOT, lambda _request: record.answer(node.engine)),
             ("GET", "skerry/networks"): (READ, lambda _request: {"networks": networks.listing(node)}),
             ("POST", "skerry/switch"): (WRITE, lambda request: networks.switch(node, str(request.document().get("network", "")))),
             ("POST", "skerry/code"): (WRITE, self._code),
@@ -97,8 +97,7 @@ class Api:
         if request.method not in methods:
             raise Refusal(405, f"{request.method} {name}: expected {' or '.join(methods)}")
         access, verb = self._verbs[request.method, name]
-        if access == WRITE and request.uid not in (0, os.geteuid()):
-            raise Refusal(403, "only root and the user skerryd runs as may change this node: use sudo")
+        permission.check(access, request.uid, self._node.membership.prefs.values.get("operator", ""))
         return verb(request)
 
     # ours
@@ -122,10 +121,12 @@ class Api:
 
     def _up(self, request: Request) -> Later:
         changes = request.document()
+        permission.check_changes(changes, request)
         return self._answered(lambda answer: self._node.membership.up(changes, answer))
 
     def _set(self, request: Request) -> Later:
         changes = request.document()
+        permission.check_changes(changes, request)
         return self._answered(lambda answer: self._node.membership.set(changes, answer))
 
     def _code(self, request: Request) -> "dict[str, Any]":
@@ -183,7 +184,12 @@ class Api:
     def _answered(self, call: "Callable[[Callable[[Any], None]], None]") -> Later:
         """A change: what the engine refuses becomes status 409."""
         later = Later()
-        call(lambda result: later.done(409 if result.get("error") else 200, result))
+
+        def done(result: "dict[str, Any]") -> None:
+            self.let_in(self._node.membership.prefs.values.get("operator", ""))
+            later.done(409 if result.get("error") else 200, result)
+
+        call(done)
         return later
 
     # Tailscale's
@@ -205,11 +211,13 @@ class Api:
 
     def _edit_prefs(self, request: Request) -> Later:
         changes = tailscale.changes(request.document())
+        permission.check_changes(changes, request)
         membership = self._node.membership
         wanted = changes.pop("want_running", None)
         later = Later()
 
         def done(result: "dict[str, Any]") -> None:
+            self.let_in(membership.prefs.values.get("operator", ""))
             later.done(409, result) if result.get("error") else later.done(200, self._prefs())
 
         if wanted is True or (wanted is None and "gateway" in changes):
@@ -243,6 +251,7 @@ class Api:
         theirs = theirs if isinstance(theirs, dict) else {}
         given = {"gateway": theirs.get("ControlURL"), "hostname": theirs.get("Hostname"), "key": document.get("AuthKey")}
         changes = {name: value for name, value in given.items() if value}
+        permission.check_changes(changes, request)
         if theirs.get("WantRunning") is False:
             return self._answered(self._node.membership.down)
         return self._answered(lambda answer: self._node.membership.up(changes, answer))

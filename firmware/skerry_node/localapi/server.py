@@ -1,7 +1,7 @@
 """The local API's socket: who may connect, how many, for how long; bytes in, `Request`s out, answers back.
 
-Reading is for whoever may open the socket: mode 0660, the group `skerry` if the host has one. Writing is for root
-and for the user skerryd runs as, told by the kernel (SO_PEERCRED) and not by the caller. Each other user has a share of
+Mode 0660, owner skerryd's user or the operator, the group `skerry` if the host has one. Who may do what (permission.py)
+is told by the kernel (SO_PEERCRED) and not by the caller. Each other user has a share of
 the connections only, and the last of them are root's: nobody can keep the owner out. An answer may be a
 `Later` (ping, netcheck: filled in when the engine is done) or a `Feed` (lines until one side hangs up).
 """
@@ -206,6 +206,12 @@ class LocalServer:
         self._identity = os.stat(self.path).st_ino
         selector.register(self._socket, selectors.EVENT_READ, self._accept)
 
+    def give_to(self, user: "int | None") -> None:
+        """Make the socket that user's, so that it can be opened without the group; None: our own. OSError: it is gone, or may not be."""
+        uid = os.geteuid() if user is None else user
+        if os.lstat(self.path).st_uid != uid:
+            os.chown(self.path, uid, -1, follow_symlinks=False)
+
     def _accept(self, _mask: int) -> None:
         for _ in range(16):
             try:
@@ -300,7 +306,7 @@ def _remove_stale(path: str) -> None:
     probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     probe.settimeout(1)
     try:
-        probe.connect(path)
+        _knock(probe, path)
     except FileNotFoundError:
         return
     except ConnectionRefusedError:
@@ -314,6 +320,15 @@ def _remove_stale(path: str) -> None:
         raise LocalError(f"another program (process {pid}) answers on {path}: stop it, or choose another place with --socket PATH")
     finally:
         probe.close()
+
+
+def _knock(probe: socket.socket, path: str) -> None:
+    """Connect; a socket that an operator had is taken back first where the rights do not do for another's."""
+    try:
+        probe.connect(path)
+    except PermissionError:
+        os.chown(path, os.geteuid(), -1, follow_symlinks=False)
+        probe.connect(path)
 
 
 def _give_to_group(path: str, group: str) -> None:

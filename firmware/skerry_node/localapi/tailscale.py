@@ -165,6 +165,7 @@ def prefs(values: "Document", state: str, offered: "list[str]") -> "Document":
         "ShieldsUp": False,
         "AdvertiseTags": None,
         "Hostname": values.get("hostname", ""),
+        "OperatorUser": values.get("operator", ""),
         "NotepadURLs": False,
         "AdvertiseRoutes": offered or None,
         "AdvertiseServices": None,
@@ -212,6 +213,8 @@ def changes(document: "Document") -> "Document":
         found["snat_subnet_routes"] = not found["snat_subnet_routes"]
     if document.get("ExitNodeIDSet") is True or document.get("ExitNodeIPSet") is True:
         found["exit_node"] = text(document.get("ExitNodeID")) or text(document.get("ExitNodeIP"))
+    if document.get("OperatorUserSet") is True:
+        found["operator"] = text(document.get("OperatorUser"))
     if document.get("RelayServerPortSet") is True:
         port = document.get("RelayServerPort")
         found["relay_server_port"] = -1 if port is None else port
