@@ -22,8 +22,9 @@ check: setup-test ## lint, format, types, portability of the core
 bench: setup-test peers ## side by side with the official client, ratios first
 	@$(VENV)/python -m tests.bench
 
-soak: setup-test ## the simulator over many seeds (SEEDS=20)
+soak: setup-test peers ## the simulator over many seeds (SEEDS=20), a hundred changes of the uplink
 	@$(VENV)/python -m tests.sim --seeds $(or $(SEEDS),20)
+	@SWAPS=100 $(VENV)/python -m tests.netlab $(VENV)/pytest -s tests/interop/test_swaps.py
 
 fuzz: setup-test ## long runs of the hostile-input tests (FUZZ_SECONDS=600 for each target in C)
 	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) $(VENV)/pytest -s tests/shim/test_fuzz.py

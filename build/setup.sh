@@ -10,7 +10,7 @@ die() { say "$*"; exit 1; }
 
 # tool:package, one each; headers are told by a file
 wanted="python3:python3 gcc:gcc ip:iproute2 nft:nftables unshare:util-linux openssl:openssl ping:iputils-ping"
-[ "$purpose" = test ] && wanted="$wanted dpkg-deb:dpkg ps:procps apt-get:apt iperf3:iperf3 ethtool:ethtool ss:iproute2 tcpdump:tcpdump"
+[ "$purpose" = test ] && wanted="$wanted dpkg-deb:dpkg ps:procps apt-get:apt iperf3:iperf3 ethtool:ethtool ss:iproute2 tcpdump:tcpdump dbus-daemon:dbus-daemon chromium:chromium chromedriver:chromium-driver"
 PATH="$PATH:/usr/sbin:/sbin"
 lacking=""
 for pair in $wanted; do
@@ -19,6 +19,10 @@ done
 # the fuzzers' run time is a package of its own, named after clang's version, which only apt knows
 if [ "$purpose" = test ] && ! ls "$(clang -print-resource-dir 2>/dev/null)"/lib/linux/libclang_rt.fuzzer-*.a >/dev/null 2>&1; then
   lacking="$lacking clang"
+fi
+# the C runs on aarch64 in the tests, too: a cross compiler with its libc, and an emulator
+if [ "$purpose" = test ] && ! { command -v aarch64-linux-gnu-gcc && command -v qemu-aarch64-static && [ -e /usr/aarch64-linux-gnu/lib/libc.a ]; } >/dev/null 2>&1; then
+  lacking="$lacking gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static"
 fi
 echo '#include <openssl/evp.h>' | cc -E - >/dev/null 2>&1 || lacking="$lacking gcc libc6-dev libssl-dev"
 python=${PYTHON:-python3}

@@ -4,7 +4,7 @@ It is what save() leaves out because it is old at the next boot: sessions with t
 direct path in use, and the last TAI64N stamp. JSON-able; keys, addresses and stamps in hex; times on the monotonic clock, which both share.
 
     version 1 | hint (true: written before a crash, without sessions)
-    node (our public key) | stamp (last TAI64N of ours) | uplinks [{uplink, addresses [[family, address]], port4, port6}]
+    node (our public key) | stamp (last TAI64N of ours) | uplinks [{uplink, addresses [[family, address]], port4, port6, via [text]}]
     peers {public key: index (number in the transport) | stamp (last TAI64N of theirs) | handshake (one is under way)
            previous, current, next: null or [local index, created, whether we initiated]
            last_handshake, last_sent, last_received, answered: null or a time | keepalive_again
@@ -128,4 +128,7 @@ def _uplink(value: "Any") -> "dict[str, Any]":
     tops = {"uplink": 255, "port4": 65535, "port6": 65535}
     found: dict[str, Any] = {name: number(value.get(name), top, name) for name, top in tops.items()}
     found["addresses"] = addresses
+    found["via"] = _list(value.get("via", []), "via")
+    if any(not isinstance(way, str) for way in found["via"]):
+        raise LocalError("handed-over state: a way out is a text")
     return found

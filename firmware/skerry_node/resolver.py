@@ -10,6 +10,8 @@ import socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .dns.lookup import Before
+
     Address = tuple[int, str, int]  # socket family, literal, port
 
 LIMIT = 8
@@ -22,6 +24,7 @@ class Resolver:
         self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._done: list[tuple[int, list[Address], str]] = []
         self._running = 0
+        self.before: Before | None = None  # whom to ask while this host's own DNS is we ourselves
 
     def fileno(self) -> int:
         """Readable while `results()` has something."""
@@ -55,7 +58,8 @@ class Resolver:
 
     def _work(self, token: int, host: str, port: int) -> None:
         try:
-            result = (token, resolve(host, port), "")
+            before = None if host.rstrip(".").endswith(".local") else self.before  # mDNS has ways of its own
+            result = (token, resolve(host, port) if before is None else before.resolve(host, port), "")
         except (OSError, UnicodeError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             result = (token, [], f"the name {host} has no address ({reason}): check the name and this host's DNS")

@@ -1,8 +1,10 @@
 """The ways this board reaches the Internet, as the engine wants to hear of them.
 
-`look()` gives `[{"uplink": 0, "addresses": [(family, address), ...], "port4": n, "port6": n}]`: one uplink in this
-version, with the usable addresses of every link that is up, our own tunnel, other tunnels and loopback left out.
-`Watch` says when to look again: at once for the first change, then not more than twice a second while a link flaps.
+`look()` gives `[{"uplink": 0, "addresses": [(family, address), ...], "port4": n, "port6": n, "via": [text, ...]}]`: one
+uplink in this version, with the usable addresses of every link that is up, our own tunnel, other tunnels and loopback left
+out, and of each family the default route that the kernel prefers (least metric), as "family link gateway".
+`lans()` gives the prefixes there.
+`Watch` says when to look again: 20 ms after a change, then ever rarer while they go on, at last twice a second.
 """
 
 import os
@@ -13,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-DEBOUNCE = 500  # ms
+SOON, DEBOUNCE = 20, 500  # ms
 UNUSABLE = netlink.IFA_F_TENTATIVE | netlink.IFA_F_DADFAILED | netlink.IFA_F_DEPRECATED
 
 
@@ -25,7 +27,22 @@ def look(tables: netlink.Tables, own: str, ports: "tuple[int, int]") -> "list[di
         family = 6 if len(address) == 16 else 4
         if index in usable and scope in (0, 200) and not (family == 6 and flags & UNUSABLE):
             addresses.append((family, address))
-    return [{"uplink": 0, "addresses": sorted(set(addresses)), "port4": ports[0], "port6": ports[1]}]
+    return [{"uplink": 0, "addresses": sorted(set(addresses)), "port4": ports[0], "port6": ports[1], "via": ways(tables, usable)}]
+
+
+def ways(tables: netlink.Tables, usable: "set[int]") -> "list[str]":
+    """The preferred default route of each family."""
+    best: dict[int, tuple[int, int, bytes]] = {}
+    for family, metric, link, gateway in tables.defaults():
+        if (link in usable or not link) and (family not in best or metric < best[family][0]):
+            best[family] = (metric, link, gateway)
+    return [f"{family} {best[family][1]} {best[family][2].hex()}" for family in sorted(best)]
+
+
+def lans(tables: netlink.Tables, own: str) -> "list[tuple[bytes, int]]":
+    """The prefixes of the links of this host, tunnels and loopback left out: what is near, and none of an exit node's business."""
+    near = {index for index, (name, flags) in tables.links().items() if flags & netlink.IFF_UP and not is_tunnel(name, own, flags)}
+    return sorted({(address, bits) for index, address, bits, scope, _ in tables.addresses() if index in near and scope in (0, 200)})
 
 
 def is_tunnel(name: str, own: str, flags: int) -> bool:
@@ -38,12 +55,15 @@ class Watch:
 
     def __init__(self) -> None:
         self._at: int | None = None
-        self._last = -DEBOUNCE
+        self._last, self._pause = -DEBOUNCE, SOON
 
     def reported(self, now: int) -> None:
         """Something changed."""
         if self._at is None:
-            self._at = max(now + 20, self._last + DEBOUNCE)  # a DHCP client makes several changes within milliseconds
+            if now - self._last >= 4 * DEBOUNCE:
+                self._pause = SOON
+            self._at = max(now + SOON, self._last + self._pause)  # a DHCP client makes several changes within milliseconds
+            self._pause = min(2 * self._pause, DEBOUNCE)
 
     def next_timer(self) -> "int | None":
         """When to call `due` again, or None."""

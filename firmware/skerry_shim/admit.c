@@ -1,45 +1,24 @@
 /* What a UDP relay lets up to Python: three kinds of datagrams, each checked for its length and limited, so that floods end here.
  *
- *   STUN      a Binding request of 40 bytes                     50 a second of one IPv4 address or IPv6 /64, 4000 in all
+ *   STUN      a Binding request of 40 bytes, or 96 (behaviour)  50 a second of one IPv4 address or IPv6 /64, 4000 in all
  *   disco     124 to 1500 bytes: a ping with its sender's key   the same, together with STUN
  *   Geneve    control bit, disco, 168 bytes or a little more: the handshake of a pair. Its network id has to be open and the sender's key
  *             one of the two that the id was opened for; 20 a second of one id, 1000 in all
- *
- * A bucket of sources is shared by those that meet in a hash with a secret: they may be limited together, never let through. */
+ */
 #include <string.h>
 
 #include "peerrelay.h"
 
-enum { STUN_REQUEST = 40, DISCO_HEAD = 6 + 32 + 24, DISCO_SEAL = 16 + 2, GENEVE_HEAD = 8 };
+enum { STUN_REQUEST = 40, STUN_BEHAVIOUR = 96, DISCO_HEAD = 6 + 32 + 24, DISCO_SEAL = 16 + 2, GENEVE_HEAD = 8 };
 enum { PING = DISCO_HEAD + DISCO_SEAL + 12 + 32, PING_MOST = 1500 };
 enum { HANDSHAKE = GENEVE_HEAD + DISCO_HEAD + DISCO_SEAL + 72, HANDSHAKE_MOST = HANDSHAKE + 96 };
 
 static const struct limit of_source = {20000, 64}, of_plain = {250, 500}, of_place = {50000, 64}, of_control = {1000, 250};
 static const uint8_t magic[6] = {'T', 'S', 0xf0, 0x9f, 0x92, 0xac}, cookie[4] = {0x21, 0x12, 0xa4, 0x42};
 
-int rate_take(struct rate *rate, const struct limit *limit, int64_t now_us)
-{
-    int64_t passed = now_us - rate->last_us;
-    rate->last_us = now_us;
-    rate->debt_us = rate->debt_us > passed ? rate->debt_us - passed : 0;
-    if (rate->debt_us > limit->interval_us * (limit->burst - 1))
-        return 0;
-    rate->debt_us += limit->interval_us;
-    return 1;
-}
-
-static struct rate *bucket(peerrelay *r, const struct path *from)
-{
-    uint64_t h = 0;
-    memcpy(&h, from->address, from->family == 4 ? 4 : 8);
-    h = (h ^ r->secret) * 0xff51afd7ed558ccdULL;
-    h = (h ^ h >> 32 ^ from->family) * 0xc4ceb9fe1a85ec53ULL;
-    return &r->sources[(h >> 32) % PLACE_SOURCES];
-}
-
 static int plain(peerrelay *r, const struct path *from, int64_t now_us)
 {
-    if (rate_take(bucket(r, from), &of_source, now_us) && rate_take(&r->all_plain, &of_plain, now_us))
+    if (rate_take(&r->sources[rate_source(from, r->secret)], &of_source, now_us) && rate_take(&r->all_plain, &of_plain, now_us))
         return 1;
     lose(r, LOST_rate, 1);
     return 0;
@@ -77,7 +56,7 @@ int admit(peerrelay *r, const struct path *from, const uint8_t *data, size_t len
     }
     if (is_handshake(data, len))
         return handshake(r, data, now_us);
-    if (len == STUN_REQUEST && data[0] == 0 && data[1] == 1 && memcmp(data + 4, cookie, sizeof cookie) == 0)
+    if ((len == STUN_REQUEST || len == STUN_BEHAVIOUR) && data[0] == 0 && data[1] == 1 && memcmp(data + 4, cookie, sizeof cookie) == 0)
         return plain(r, from, now_us);
     if (len >= PING && len <= PING_MOST && memcmp(data, magic, sizeof magic) == 0)
         return plain(r, from, now_us);

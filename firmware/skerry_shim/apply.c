@@ -122,6 +122,8 @@ static void do_paths(struct draft *d, struct change *c)
     p->path_count = (int)((c->len - 8) / sizeof(struct path));
     p->paths = alloc_or_abort(c->len - 8 + 1);
     memcpy(p->paths, c->body + 8, c->len - 8);
+    for (int i = 0; i < p->path_count; i++)
+        gate_know(&d->t->gate, &p->paths[i]);
     peer_drain(&o, p);
     outbox_flush(&o);
 }

@@ -11,7 +11,6 @@
 #include <openssl/rand.h>
 #include <string.h>
 
-#include "blake.h"
 #include "shim.h"
 
 #define SECRET_LIFE_MS 120000
@@ -32,25 +31,32 @@ void cookie_wipe(struct cookie_checker *c)
 
 void cookie_identity(struct cookie_checker *c, const uint8_t *public_key)
 {
+    uint8_t mac1_key[32];
     pthread_mutex_lock(&c->lock);
     c->window_start = INT64_MIN / 2;
     c->was_loaded = 0;
-    c->ready = blake2s_pair(c->mac1_key, "mac1----", 8, public_key, 32) == 1 && blake2s_pair(c->seal_key, "cookie--", 8, public_key, 32) == 1;
+    blake2s_pair(mac1_key, "mac1----", 8, public_key, 32);
+    blake2s_prepare(&c->mac1, 16, mac1_key, sizeof mac1_key);
+    blake2s_pair(c->seal_key, "cookie--", 8, public_key, 32);
+    c->ready = 1;
     pthread_mutex_unlock(&c->lock);
 }
 
-static int cookie_of(const struct cookie_checker *c, uint8_t cookie[16], const struct path *from)
+static void cookie_of(const struct cookie_checker *c, uint8_t cookie[16], const struct path *from)
 {
-    return shim_blake2s(cookie, 16, c->secret, 32, (const uint8_t *)from, sizeof *from);
+    blake2s_keyed(&c->secret, cookie, from, sizeof *from);
 }
 
 static int mac2_good(const struct cookie_checker *c, const uint8_t *message, size_t len, const struct path *from)
 {
+    static const uint8_t none[16];
     uint8_t cookie[16], mac[16];
-    int good = cookie_of(c, cookie, from) == 1 && shim_blake2s(mac, 16, cookie, 16, message, len - 16) == 1 &&
-               CRYPTO_memcmp(mac, message + len - 16, 16) == 0;
+    if (!memcmp(message + len - 16, none, 16)) /* who has no cookie sends zeros; no need to compute */
+        return 0;
+    cookie_of(c, cookie, from);
+    shim_blake2s(mac, 16, cookie, 16, message, len - 16);
     OPENSSL_cleanse(cookie, sizeof cookie);
-    return good;
+    return CRYPTO_memcmp(mac, message + len - 16, 16) == 0;
 }
 
 /* 1 when this message is beyond the rate, or the second before was: under a lasting flood the first hundred forged ones of each
@@ -64,21 +70,31 @@ static int under_load(struct cookie_checker *c, int64_t now)
     }
     if (c->in_window <= RATE)
         c->in_window++;
-    return c->was_loaded || c->in_window > RATE;
+    int loaded = c->was_loaded || c->in_window > RATE;
+    atomic_store_explicit(&c->loaded, loaded, memory_order_relaxed);
+    return loaded;
 }
 
 static int refresh_secret(struct cookie_checker *c, int64_t now)
 {
     if (now - c->secret_since < SECRET_LIFE_MS)
         return 1;
+    uint8_t secret[32];
+    if (RAND_bytes(secret, sizeof secret) != 1)
+        return 0;
+    blake2s_prepare(&c->secret, 16, secret, sizeof secret);
+    OPENSSL_cleanse(secret, sizeof secret);
     c->secret_since = now;
-    return RAND_bytes(c->secret, sizeof c->secret) == 1;
+    return 1;
 }
 
 static enum cookie_verdict check_locked(struct cookie_checker *c, const uint8_t *message, size_t len, const struct path *from, int64_t now)
 {
     uint8_t mac[16];
-    if (!c->ready || shim_blake2s(mac, 16, c->mac1_key, 32, message, len - 32) != 1 || CRYPTO_memcmp(mac, message + len - 32, 16))
+    if (!c->ready)
+        return COOKIE_BAD_MAC1;
+    blake2s_keyed(&c->mac1, mac, message, len - 32);
+    if (CRYPTO_memcmp(mac, message + len - 32, 16))
         return COOKIE_BAD_MAC1;
     if (!under_load(c, now))
         return COOKIE_PASS;
@@ -102,7 +118,8 @@ int cookie_reply(struct cookie_checker *c, uint8_t reply[COOKIE_REPLY_SIZE], con
     reply[0] = 3;
     memcpy(reply + 4, message + 4, 4);
     pthread_mutex_lock(&c->lock);
-    int ok = RAND_bytes(reply + 8, 24) == 1 && cookie_of(c, cookie, from) == 1 &&
+    cookie_of(c, cookie, from);
+    int ok = RAND_bytes(reply + 8, 24) == 1 &&
              shim_xseal(reply + 32, c->seal_key, reply + 8, cookie, 16, message + len - 32, 16) == 1;
     pthread_mutex_unlock(&c->lock);
     OPENSSL_cleanse(cookie, sizeof cookie);

@@ -2,9 +2,11 @@
 #ifndef SKERRY_COOKIE_H
 #define SKERRY_COOKIE_H
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "blake.h"
 #include "fifo.h"
 
 enum { INITIATION_SIZE = 148, RESPONSE_SIZE = 92, COOKIE_REPLY_SIZE = 64 };
@@ -13,11 +15,12 @@ enum cookie_verdict { COOKIE_PASS, COOKIE_BAD_MAC1, COOKIE_DEMAND }; /* DEMAND: 
 struct cookie_checker {
     pthread_mutex_t lock;
     int ready; /* an identity is set */
-    uint8_t mac1_key[32], seal_key[32];
-    uint8_t secret[32];
+    struct blake2s mac1, secret; /* keys whose first block is hashed already */
+    uint8_t seal_key[32];
     int64_t secret_since, window_start; /* ms */
     int in_window;
     int was_loaded;
+    atomic_int loaded; /* the last message was beyond the rate; read without the lock */
 };
 
 void cookie_init(struct cookie_checker *c);

@@ -130,19 +130,15 @@ def blake2s(data: bytes, key: bytes = b"", size: int = 32) -> bytes:
     """BLAKE2s, 1 to 32 bytes, keyed when key (at most 32 bytes) is not empty."""
     if len(key) > 32 or not 1 <= size <= 32:
         raise LocalError(f"BLAKE2s: key of {len(key)} bytes and digest of {size}, need at most 32 and 1 to 32")
-    if not key and size != 32:  # libcrypto 3.0 has no name for it
-        from hashlib import blake2s as any_size
-
-        return any_size(data, digest_size=size).digest()
     out = _ffi.new("uint8_t[]", size)
-    _check(_lib.shim_blake2s(out, size, bytes(key), len(key), bytes(data), len(data)), "BLAKE2s")
+    _lib.shim_blake2s(out, size, bytes(key), len(key), bytes(data), len(data))
     return bytes(_ffi.buffer(out))
 
 
 def hmac(key: bytes, data: bytes) -> bytes:
     """HMAC-BLAKE2s, 32 bytes."""
     out = _ffi.new("uint8_t[32]")
-    _check(_lib.shim_hmac(out, bytes(key), len(key), bytes(data), len(data)), "BLAKE2s")
+    _lib.shim_hmac(out, bytes(key), len(key), bytes(data), len(data))
     return bytes(_ffi.buffer(out))
 
 
@@ -152,7 +148,7 @@ def hkdf(chaining_key: bytes, material: bytes, n: int) -> tuple[bytes, ...]:
     if not 1 <= n <= 3:
         raise LocalError(f"HKDF: {n} outputs asked, Noise has 1 to 3")
     out = _ffi.new("uint8_t[96]")
-    _check(_lib.shim_hkdf(out, n, bytes(chaining_key), bytes(material), len(material)), "BLAKE2s")
+    _lib.shim_hkdf(out, n, bytes(chaining_key), bytes(material), len(material))
     data = bytes(_ffi.buffer(out, 32 * n))
     return tuple(data[32 * i : 32 * i + 32] for i in range(n))
 

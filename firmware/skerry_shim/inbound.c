@@ -2,7 +2,8 @@
  *
  * In this order: WireGuard (type 1-4, three zero bytes, a length that fits), disco (magic 54 53 f0 9f 92 ac), STUN (magic cookie 2112a442 at
  * 4), Geneve (version 0, no options, protocol 7a11 or 7a12; stripped, its network id becomes part of the path). Data messages are opened
- * here; handshake messages pass MAC1 and under load the cookie, and go up with disco and STUN. It answers nothing but with cookies. */
+ * here; handshake messages pass MAC1 and under load the cookie, and go up with disco and STUN, as many as
+ * gate.h lets through. It answers nothing but with cookies. */
 #include <string.h>
 
 #include "ecn.h"
@@ -63,17 +64,25 @@ static void data_message(struct outbox *o, uint8_t *data, size_t len)
     opening_add(o, s, data + DATA_HEADER, len - DATA_OVERHEAD, counter);
 }
 
+static void control_message(transport *t, const struct path *from, const uint8_t *data, size_t len)
+{
+    if (gate_take(&t->gate, GATE_CONTROL, from, now_ms(t) * 1000))
+        raise_datagram(t, from, data, len);
+    else
+        drop(t, DROP_rate);
+}
+
 static void handshake_message(struct outbox *o, const struct path *from, const uint8_t *data, size_t len)
 {
     uint8_t reply[COOKIE_REPLY_SIZE];
     enum cookie_verdict v = cookie_check(&o->t->cookies, data, len, from, now_ms(o->t));
     if (v == COOKIE_PASS) {
-        raise_datagram(o->t, from, data, len);
+        control_message(o->t, from, data, len);
     } else if (v == COOKIE_BAD_MAC1) {
         drop(o->t, DROP_mac1);
     } else {
         drop(o->t, DROP_cookie);
-        if (cookie_reply(&o->t->cookies, reply, data, len, from)) {
+        if (gate_take(&o->t->gate, GATE_COOKIE, from, now_ms(o->t) * 1000) && cookie_reply(&o->t->cookies, reply, data, len, from)) {
             outbox_add(o, from, reply, sizeof reply, 0);
             outbox_flush(o); /* before the reply's memory goes */
         }
@@ -123,7 +132,7 @@ void inbound_datagram(struct outbox *o, const struct path *from, uint8_t *data, 
     if (type == 4)
         data_message(o, data, len);
     else if (type == 3 || is_disco(data, len) || (from->family && from->id == 0 && is_stun(data, len)))
-        raise_datagram(o->t, from, data, len);
+        control_message(o->t, from, data, len);
     else if (type)
         handshake_message(o, from, data, len);
     else

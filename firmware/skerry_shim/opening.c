@@ -99,5 +99,6 @@ void opening_add(struct outbox *o, struct session *s, uint8_t *packet, size_t le
     if (!a->groups || a->group[a->groups - 1].session != s)
         a->group[a->groups++] = (struct open_group){s, a->count, 0};
     a->group[a->groups - 1].count++;
+    a->total++;
     a->items[a->count++] = item;
 }

@@ -20,6 +20,7 @@ struct open_group {
 
 struct opening {
     int groups, count;
+    uint64_t total; /* messages so far */
     struct open_group group[OPENING_GROUPS];
     struct aead_item items[OPENING_ITEMS];
     struct order *order; /* wait there before anything is delivered; NULL: there is nobody else */

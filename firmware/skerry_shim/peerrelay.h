@@ -10,9 +10,10 @@
 
 #include "fifo.h"
 #include "map.h"
+#include "rate.h"
 #include "shim.h"
 
-enum { PLACE_SOCKETS = 8, PLACE_RING = 1024, PLACE_SOURCES = 4096, PLACE_HELD = 2, PLACE_HELD_ALL = 4096, MAX_VNI = 0xffffff };
+enum { PLACE_SOCKETS = 8, PLACE_RING = 1024, PLACE_HELD = 2, PLACE_HELD_ALL = 4096, MAX_VNI = 0xffffff };
 #define PLACE_RING_BYTES (1u << 20)
 
 /* Names of the counters drop_<name>. malformed: nothing a relay takes, or of a wrong length; unknown: no such network id; key: a sender that is
@@ -23,14 +24,6 @@ enum { PLACE_SOCKETS = 8, PLACE_RING = 1024, PLACE_SOURCES = 4096, PLACE_HELD = 
 #define PLACE_ENUM(name) LOST_##name,
 enum place_drop { PLACE_DROPS(PLACE_ENUM) LOST_COUNT };
 enum { PLACE_SEGMENT = 1, PLACE_GRO = 2 }; /* features, as bits */
-
-struct rate { /* a token bucket; zeroed it is full */
-    int64_t last_us, debt_us;
-};
-struct limit {
-    int64_t interval_us;
-    int burst;
-};
 
 struct place_side {
     uint8_t key[32]; /* disco */
@@ -59,7 +52,7 @@ struct shim_peerrelay {
     struct fifo ring;
 
     uint64_t secret; /* keeps others from choosing whose bucket they share */
-    struct rate sources[PLACE_SOURCES], all_plain, all_control;
+    struct rate sources[RATE_SOURCES], all_plain, all_control;
 
     int event_fd, stop_fd, epoll_fd, started;
     pthread_t thread;
@@ -86,7 +79,6 @@ void hold_release(peerrelay *r, struct place *place, int64_t now_ms); /* the pai
 void hold_forget(peerrelay *r, struct place *place);
 
 /* admit.c */
-int rate_take(struct rate *rate, const struct limit *limit, int64_t now_us);
 /* What is no data of a pair: 1, it is for Python; 0, it is dropped and counted. */
 int admit(peerrelay *r, const struct path *from, const uint8_t *data, size_t len, int64_t now_us);
 

@@ -4,8 +4,12 @@
  *                     under the write lock alone, so a reader may use what it found until it lets go. Nothing that blocks runs under it.
  * peer.lock           slots, queue, send keys and counters. Taken below table.
  * session.receive_lock  the receive key and its replay window. Taken below table; peer.lock may be held.
- * relay_lock, ring_lock, flows.lock, cookies.lock, capture.lock   leaves.
- * order.entry           taken below table, alone: while packets are taken in (order.h). */
+ * relay_lock, ring_lock, flows.lock, cookies.lock, gate.lock, capture.lock   leaves.
+ * order.entry           taken below table, alone: while packets are taken in (order.h).
+ *
+ * A thread of the packet path never takes the table for writing, is never cancelled, and cannot end alone: signals are blocked in it, so a
+ * fault ends the process. A half-written table is therefore met by nobody. What outlives the process is the descriptors, which the kernel
+ * keeps whole, and the state of handover.c, which is written when no thread runs and is checked like a transaction when it is read. */
 #ifndef SKERRY_TRANSPORT_H
 #define SKERRY_TRANSPORT_H
 #include <pthread.h>
@@ -20,6 +24,7 @@
 #include "fifo.h"
 #include "filter.h"
 #include "flows.h"
+#include "gate.h"
 #include "map.h"
 #include "opening.h"
 #include "order.h"
@@ -43,10 +48,11 @@ enum { QUEUE_PACKETS = 128, RING_EVENTS = 4096, OUTPUT_RECORDS = 4096 };
 #define REJECT_AFTER_MESSAGES (UINT64_MAX - (1ULL << 13))
 
 /* Names of the counters drop_<name>. The meanings are those of skerry_core.transport; send: a socket refused or there is none for the path;
- * tun: the device refused; ecn: the network told of congestion and the packet cannot carry that; too_big: longer than the tunnel's MTU. */
+ * tun: the device refused; ecn: the network told of congestion and the packet cannot carry that; too_big: longer than the tunnel's MTU;
+ * rate: more datagrams for Python than gate.h lets through. */
 #define DROPS(X)                                                                                                                            \
     X(malformed) X(unknown) X(mac1) X(cookie) X(index) X(auth) X(replay) X(source) X(no_route) X(queue) X(poll) X(output) X(relay) X(send)   \
-    X(tun) X(multicast) X(link_local) X(destination) X(tsmp) X(filter) X(ecn) X(too_big)
+    X(tun) X(multicast) X(link_local) X(destination) X(tsmp) X(filter) X(ecn) X(too_big) X(rate)
 #define DROP_ENUM(name) DROP_##name,
 enum drop { DROPS(DROP_ENUM) DROP_COUNT };
 
@@ -109,6 +115,7 @@ struct shim_transport {
     struct filter *filter;
     struct flows flows;
     struct cookie_checker cookies;
+    struct gate gate;
 
     pthread_mutex_t retired_lock;
     struct session *retired;
@@ -134,6 +141,7 @@ struct shim_transport {
     int thread_count;
 
     struct capture capture;
+    atomic_ullong udp_sent, udp_received; /* bytes, with UDP and IP headers */
 
     atomic_llong clock; /* ms, or -1: the monotonic clock */
     atomic_llong answered; /* when a packet was last answered as too big */

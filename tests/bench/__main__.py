@@ -28,12 +28,14 @@ MEASURES = {
     "tcp": ("tcp", "measure", "TCP in three shapes on two links, and its CPU cost", 7),
     "mixed": ("tcp", "mixed", "TCP between skerryd and tailscaled", 5),
     "udp": ("udp", "measure", "UDP without loss", 5),
+    "flood": ("flood", "measure", "TCP while the receiver's port is flooded with forged handshakes", 3),
     "relays": ("relays", "measure", "through DERP, ours and theirs", 5),
     "udprelay": ("udp_relay", "measure", "through our UDP relay, where there is no direct path", 5),
     "connections": ("connections", "measure", "memory of a relay connection that is idle", 3),
     "forwarding": ("forwarding", "measure", "the UDP relay alone", 3),
     "latency": ("latency", "measure", "round trips under load", 5),
     "restart": ("restart_gap", "compare", "a TCP flow while the receiver's daemon is restarted", 3),
+    "swaps": ("swaps", "measure", "traffic away after a change of the uplink", 3),
     "memory": ("memory", "measure", "resident memory and wake-ups", 0),
 }
 IDLE_S, IDLE_QUICK_S = 60, 10

@@ -20,17 +20,22 @@ WINDOW_MS = 1000
 START, STEPS, TOP = 50.0, 4, 12_800.0  # Mbit/s
 
 
-def blaster() -> Path:
-    """tests/bench/blast.c, built once for each content."""
-    source = Path(__file__).with_name("blast.c")
+def compiled(name: str) -> Path:
+    """A program of this folder, built once for each content."""
+    source = Path(__file__).with_name(name)
     base = Path(os.environ.get("SKERRY_CACHE") or Path.home() / ".cache" / "skerry")
-    target = base / f"blast-{hashlib.sha256(source.read_bytes()).hexdigest()[:16]}"
+    target = base / f"{source.stem}-{hashlib.sha256(source.read_bytes()).hexdigest()[:16]}"
     if not target.exists():
         base.mkdir(parents=True, exist_ok=True)
         staged = target.with_name(f".{target.name}.{os.getpid()}")
         subprocess.run(["cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", str(source), "-o", str(staged)], check=True)
         staged.rename(target)
     return target
+
+
+def blaster() -> Path:
+    """tests/bench/blast.c."""
+    return compiled("blast.c")
 
 
 def search(lossless: Callable[[float], bool], start: float = START, steps: int = STEPS, top: float = TOP) -> float:

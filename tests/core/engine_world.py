@@ -246,6 +246,9 @@ class Device:
     def _resolve(self, name):
         self.receive(("resolved", name, []))
 
+    def _sample(self, count, address, port):
+        """Tests that are about it answer themselves."""
+
     def _interface(self, wanted):
         self.interface = wanted
 
@@ -512,8 +515,9 @@ class GatewaySession:
         if not request["Stream"]:
             self.server.updates += 1
             offers = {"PeerRelay": True} if request["Hostinfo"].get("PeerRelay") else {}
-            new = "DiscoKey" not in node or offers.get("PeerRelay") != node["Hostinfo"].get("PeerRelay")
-            node["Hostinfo"] = {**{name: node["Hostinfo"][name] for name in ("Hostname", "OS")}, **offers}
+            known = node.get("Hostinfo", {})
+            new = "DiscoKey" not in node or offers.get("PeerRelay") != known.get("PeerRelay")
+            node["Hostinfo"] = {**{name: value for name, value in known.items() if name != "PeerRelay"}, **offers}
             node.update({"DiscoKey": request["DiscoKey"], "Endpoints": request.get("Endpoints", [])})
             node["HomeDERP"] = request["Hostinfo"].get("NetInfo", {}).get("PreferredDERP", 0)
             patch = {"NodeID": node["ID"], "Endpoints": node["Endpoints"], "DERPRegion": node["HomeDERP"], "DiscoKey": node["DiscoKey"]}

@@ -36,7 +36,9 @@ def test_joining_is_fast_and_says_so():
     assert world.run(5000, until=lambda: a.engine.state == "Running")
     assert world.now - started <= 12 * world.delay * 2
     assert a.states()[-2:] == ["Starting", "Running"]
-    assert a.interface == {"addresses": [(bytes((100, 64, 0, 1)), 32)], "routes": [], "mtu": 1280, "up": True}
+    assert a.interface == {
+        "addresses": [(bytes((100, 64, 0, 1)), 32)], "routes": [], "mtu": 1280, "up": True, "exit": False, "lan": False, "forward": [],
+    }  # fmt: skip
     assert a.engine.drops == {}
 
 

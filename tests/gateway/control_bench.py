@@ -146,7 +146,14 @@ class Client:
     def post(self, path, body):
         """Send a request; its stream id."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        stream = self.http.request("POST", path, {"content-type": "application/json"}, data)
+        return self._ask("POST", path, {"content-type": "application/json"}, data)
+
+    def get(self, path):
+        """Send a request without a body; its stream id."""
+        return self._ask("GET", path, {}, b"")
+
+    def _ask(self, method, path, headers, data):
+        stream = self.http.request(method, path, headers, data)
         self._send()
         self.pull()
         self.gateway.deliver()

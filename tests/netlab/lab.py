@@ -43,14 +43,24 @@ class Host:
         self.address = ""
         self.address6 = ""
         self.router: Host | None = None
+        self.etc: Path | None = None
         run("ip", "netns", "add", name)
         self.ip("link", "set", "lo", "up")
 
     def command(self, *argv: str) -> list[str]:
-        """`argv` as run inside: own network, and a mount namespace in which resolv.conf is private."""
-        resolv = self.lab.resolv_conf(self.name)
-        script = f"mount --bind {resolv} /etc/resolv.conf; exec \"$@\""
+        """`argv` as run inside: own network, and a mount namespace in which resolv.conf, or all of /etc, is private."""
+        private = f"{self.etc} /etc" if self.etc else f"{self.lab.resolv_conf(self.name)} /etc/resolv.conf"
+        script = f"mount --bind {private}; exec \"$@\""
         return ["nsenter", f"--net=/run/netns/{self.name}", "unshare", "--mount", "sh", "-c", script, "sh", *argv]
+
+    def own_etc(self, resolv: str) -> Path:
+        """From now on /etc is a copy, in which files can be replaced; resolv.conf holds `resolv`."""
+        self.etc = self.lab.path / f"etc-{self.name}"
+        subprocess.run(["cp", "-a", "/etc", str(self.etc)], capture_output=True)  # what an ordinary user may not read is left out
+        (self.etc / "resolv.conf").unlink(missing_ok=True)
+        (self.etc / "resolv.conf").write_text(resolv)
+        (self.etc / "nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files dns\n")
+        return self.etc
 
     def ip(self, *arguments: str) -> str:
         return run("ip", "-n", self.name, *arguments)

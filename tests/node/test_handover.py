@@ -165,9 +165,9 @@ print(json.dumps(known), flush=True)
 store = handover.Store()
 fd = os.memfd_create("it")
 os.write(fd, str(os.getpid()).encode())
-signal.signal(signal.SIGTERM, lambda *_: None)
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # one that comes at once is not missed
 notify("READY=1")
-signal.pause()
+signal.sigwait({signal.SIGTERM})
 for name in known:
     store.remove(name)
 sys.exit(0 if store.hand_over({"it": fd}) else 3)

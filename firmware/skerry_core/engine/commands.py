@@ -6,7 +6,7 @@ says what was wrong with which value and what to do.
     logout {}                         stop being a member; keys are forgotten                        {"state"} (perhaps "warning")
     ping {ip, kind: "disco"}          ask a peer (address, name or key in hex)                       {"latency_ms", "path", "text", ...}
     netcheck {}                       a full round now                                               {"udp", "ipv4", "regions", ...}
-    set {hostname, routes, tags, accept_routes, ephemeral, gateway, os, version}                     {"changed": [names]}
+    set {hostname, routes, tags, accept_routes, exit_node, exit_node_allow_lan_access, ephemeral, gateway ...} {"changed": [names]}
 """
 
 from skerry_core import ip
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     Arguments = dict[str, Any]
 
-_TEXTS = ("hostname", "os", "os_version", "version", "gateway")
+_TEXTS = ("hostname", "os", "os_version", "version", "gateway", "exit_node")
 _LISTS = ("routes", "tags")
-_FLAGS = ("accept_routes", "ephemeral")
+_FLAGS = ("accept_routes", "exit_node_allow_lan_access", "ephemeral")
 _PORTS = ("relay_server_port",)
 
 
@@ -110,6 +110,7 @@ def _set(engine: "Engine", arguments: "Arguments") -> "list[str]":
     checked = {name: _checked(name, value) for name, value in arguments.items() if value is not None}
     routes = [route(text) for text in checked["routes"]] if "routes" in checked else None
     gateway = Gateway(checked["gateway"]) if "gateway" in checked else None
+    engine.exits.check(checked.get("exit_node", ""))
     changed = sorted([name for name, value in checked.items() if engine.config.get(name) != value])
     for name in changed:
         engine.config[name] = checked[name]
@@ -150,6 +151,7 @@ def uplink(value: "Any") -> "dict[str, Any]":
     """One entry of ("uplinks", [...]), checked; LocalError naming what is wrong."""
     try:
         found = {"uplink": value["uplink"], "port4": value.get("port4") or 0, "port6": value.get("port6") or 0}
+        found["via"] = [str(each) for each in value.get("via") or []]
         found["addresses"] = [(family, bytes(address)) for family, address in value["addresses"]]
     except (KeyError, TypeError, ValueError, AttributeError):
         raise LocalError(f'uplink {value!r}: need {{"uplink", "addresses": [(family, address)], "port4", "port6"}}')

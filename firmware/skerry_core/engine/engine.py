@@ -12,6 +12,8 @@ from skerry_core.engine.binding import Bindings
 from skerry_core.engine.clock import Clock
 from skerry_core.engine.control import Control
 from skerry_core.engine.disco import Disco
+from skerry_core.engine.doubt import Doubts
+from skerry_core.engine.exits import Exits
 from skerry_core.engine.gateway import chosen
 from skerry_core.engine.handover import Resumption, give, hint
 from skerry_core.engine.life import Life
@@ -24,7 +26,7 @@ from skerry_core.engine.relays import Relays
 from skerry_core.engine.sessions import Sessions
 from skerry_core.engine.status import status
 from skerry_core.engine.timers import Timers
-from skerry_core.engine.why import why
+from skerry_core.engine.why import explain, why
 from skerry_core.errors import LocalError, PeerError
 from skerry_core.tailcfg.netmap import NetworkMap
 
@@ -48,7 +50,8 @@ class Engine:
         self, config: "dict[str, Any]", crypto: "Any", random: "Callable[[int], bytes]", now: int, saved: "Any" = None, handed: "Any" = None
     ) -> None:
         """`config`: "gateway" (address, may carry #mkey:), "hostname", "os", "os_version", "version", "routes" [prefix text], "tags",
-        "accept_routes", "relay_server_port" (below 0: do not relay), "ephemeral",
+        "accept_routes", "exit_node" (a peer's name), "exit_node_allow_lan_access", "bypass" (True: nothing we
+        send ourselves is ever routed into the tunnel), "relay_server_port" (below 0: do not relay), "ephemeral",
         "decompress" (zstd: function(data, limit) -> bytes), "wanted" (True: go up without a command),
         "auth_key" (for that); all optional. `saved`: what save() gave. `handed`: what handover() of the process
         before us gave, whose peers and sessions the transport has already. LocalError: one of them is unusable; nothing was begun.
@@ -60,6 +63,7 @@ class Engine:
         self.disco_public: bytes = crypto.x25519_public(self.disco_private)
         self.set_node_key(loaded.node_key)
         self.wanted, self.logged_in = loaded.wanted, loaded.logged_in
+        self.started: bytes = random(8)
         self.timers, self.clock = Timers(), Clock(loaded.tai_floor, loaded.control_time)
         self.netmap = NetworkMap()
         if loaded.netmap is not None and self.logged_in:
@@ -77,9 +81,9 @@ class Engine:
         self._events: list[tuple[Any, ...]] = []
         self._streams: dict[int, Callable[[str, Any], None]] = {}
         self._stream_count = 0
-        self.peers = Peers(self, loaded.stamps)
+        self.peers, self.exits = Peers(self, loaded.stamps), Exits(self)
         self.peer_relays, self.bindings, self.relaying = PeerRelays(self), Bindings(self), Relaying(self)
-        self.sessions, self.paths, self.disco = Sessions(self), Paths(self), Disco(self)
+        self.sessions, self.paths, self.disco, self.doubts = Sessions(self), Paths(self), Disco(self), Doubts(self)
         self.relays, self.netcheck = Relays(self), Netcheck(self, loaded.home)
         self.control = Control(self, gateway, key)
         self.life = Life(self)
@@ -152,6 +156,11 @@ class Engine:
         if peer is None:
             return ["This node is not among the peers: it is unknown, its key has expired, or we are down."]
         return why(self, peer)
+
+    def explain(self, peer_key: bytes) -> "dict[str, Any]":
+        """The same for programs: path, tried, nat, fault, help, and the sentences as lines."""
+        peer = self.peers.by_key.get(peer_key)
+        return {"lines": self.why(peer_key)} if peer is None else explain(self, peer)
 
     def save(self) -> "dict[str, Any]":
         """The state to keep (secret, JSON-able); see state.py."""
@@ -275,6 +284,8 @@ class Engine:
             "clock": self._clock,
             "uplinks": self._uplinks,
             "resolved": self.netcheck.resolved,
+            "sampled": self.netcheck.nat.sampled,
+            "lans": self.exits.set_lans,
             "relaying": self.relaying.receive,
             "command": self._command,
         }
@@ -308,10 +319,11 @@ class Engine:
         if self.resumption.same_uplinks(parsed):
             return
         lost = self.netcheck.set_uplinks(parsed)
+        if lost and self.running:  # before the peers are called, which would go into the old connection
+            self.relays.close_all(True)
         self.paths.network_changed()
         if lost and self.running:
             self.control.again()
-            self.relays.close_all(True)
             for peer in self.peers.all():
                 self.sessions.network_changed(peer)
         elif self.running:  # a network that came is a reason to ask at once
@@ -357,6 +369,7 @@ class Engine:
             "ping": disco.timeout, "asked": disco.unanswered,
             "place-ask": self.peer_relays.unanswered, "place": self.bindings.again,
             "stun": check.again, "stun-again": check.resend, "stun-end": check.ended,
+            "stun-nat": check.nat.again, "stun-sampled": check.nat.unsampled,
             "relay-step": relays.stuck, "relay-silent": relays.silent, "relay-idle": relays.idle, "relay-retry": relays.retry,
             "control-retry": control.retry, "control-watch": control.silent,
             "followup": control.registration.follow_up, "update": control.maps.update,
@@ -365,6 +378,7 @@ class Engine:
         of_peers = {
             "handshake": self.sessions.retry, "dead": self.sessions.dead, "keepalive": self.sessions.keepalive,
             "rearm": self.sessions.rearm, "heartbeat": self.paths.heartbeat, "trust": self.paths.distrust,
+            "doubt": self.doubts.due, "quiet": self.doubts.quiet,
             "peer-relay": self.peer_relays.start,
         }  # fmt: skip
         for name, handler in of_peers.items():
@@ -396,6 +410,7 @@ class Engine:
         """A relay connection is up."""
         for peer in self._through(region):
             self.sessions.way_open(peer, False)
+            self.paths.relay_live(peer)
         self.state_changed()
 
     def relay_lost(self, region: int) -> None:

@@ -25,7 +25,8 @@ def give(engine: "Engine") -> "dict[str, Any]":
     uplinks = []
     for each in engine.netcheck.uplinks:
         addresses = [[family, address.hex()] for family, address in each["addresses"]]
-        uplinks.append({"uplink": each["uplink"], "addresses": addresses, "port4": each["port4"], "port6": each["port6"]})
+        uplinks.append({"uplink": each["uplink"], "addresses": addresses})
+        uplinks[-1].update({"port4": each["port4"], "port6": each["port6"], "via": each["via"]})
     return {
         "version": document.VERSION,
         "node": engine.node_public.hex(),

@@ -29,7 +29,7 @@ FULL_AGAIN, GOOD_ENOUGH, DROP_AFTER = 60_000, 5, 15_000
 ROUNDS = (5_000, 5_000, 5_000, 5_000, 5_000, 5_000, 10_000, 10_000, 15_000, 30_000, 60_000)
 MAP_LIMIT, CALL_LIMIT, HEARD_LIMIT = 24, 16, 8
 CALLS, CALLS_WINDOW = 6, 10_000
-TIMERS = ("heartbeat", "trust")
+TIMERS = ("heartbeat", "trust", "doubt", "quiet")
 
 
 class Paths:
@@ -51,15 +51,17 @@ class Paths:
     def called(self, peer: "Peer", endpoints: "list[tuple[bytes, int]]") -> None:
         """A call-me-maybe came over the relay: ask all of them, and those we know, at once."""
         now = self._engine.now
-        peer.calls = [at for at in peer.calls if now - at < CALLS_WINDOW]
-        if len(peer.calls) >= CALLS:
+        calls = [at for at in peer.calls if now - at < CALLS_WINDOW]
+        peer.calls = calls
+        if len(calls) >= CALLS:
             return
-        peer.calls.append(now)
+        calls.append(now)
         peer.called_endpoints = endpoints[:CALL_LIMIT]
         self.sync(peer)
         for candidate in [each for each in peer.candidates.values() if not each.path[4]]:
             if candidate.sources & FROM_CALL or candidate.pinged is None or now - candidate.pinged >= SAME_CANDIDATE:
                 self._engine.disco.ping(peer, candidate.path)
+        self._engine.doubts.of(peer, True)
 
     def heard(self, peer: "Peer", where: "Path") -> None:
         """An authenticated message of the peer came from there."""
@@ -79,8 +81,13 @@ class Paths:
         candidate.heard = self._engine.now
         if not peer.paths:
             self.update(peer)
-        if self.active(peer) and not self.direct(peer) and self._worth_asking(candidate):
+        moved = where != peer.heard_at and candidate is not peer.best
+        if moved and self.active(peer) and self.direct(peer):
             self._engine.disco.ping(peer, where)
+            moved = not self._engine.doubts.of(peer)  # refused: its next ping is another chance
+        elif self.active(peer) and not self.direct(peer) and self._worth_asking(candidate):
+            self._engine.disco.ping(peer, where)
+        peer.heard_at = peer.heard_at if moved else where
 
     def _worth_asking(self, candidate: Candidate) -> bool:
         """Not asked lately; or once more: our first ping was likely dropped by the peer's NAT, which its own ping has opened since."""
@@ -132,7 +139,11 @@ class Paths:
 
     def _inside(self, address: bytes) -> bool:
         # a candidate that the routes lead into the tunnel would carry the tunnel in itself; not where it is on our own link
-        if address in self._engine.peers.by_address or address in self._engine.own_addresses:
+        if address in self._engine.own_addresses:
+            return True
+        if self._engine.config.get("bypass"):
+            return False
+        if address in self._engine.peers.by_address:
             return True
         routed = any(ip.contains(prefix, address) for prefix in self._engine.peers.subnets)
         return routed and not self._engine.netcheck.is_near(address)
@@ -215,6 +226,11 @@ class Paths:
             if self.active(peer) and not self.direct(peer):
                 self._engine.disco.call(peer)
 
+    def relay_live(self, peer: "Peer") -> None:
+        """Its relay can be used again: a call made meanwhile may be lost."""
+        if peer.best is not None and self.active(peer) and not self.direct(peer):
+            self._engine.disco.call(peer)
+
     def network_changed(self) -> None:
         """Our uplinks changed: no answer of before counts."""
         self._engine.peer_relays.network_changed()
@@ -260,6 +276,23 @@ class Paths:
         if best is None or not self.trusted(peer) or better(candidate, best):
             return True
         return bool(candidate.path[4] and best.path[4]) and not self._engine.bindings.holds(peer, best)  # bound anew elsewhere
+
+    def take(self, peer: "Peer", candidate: Candidate, why: str) -> None:
+        """It has answered, and what was used has not."""
+        peer.best, peer.trusted_until = candidate, self._engine.now + TRUST
+        self._engine.timers.set(("trust", peer.index), peer.trusted_until)
+        self.update(peer)
+        self._engine.event(("path", peer.key, candidate.path, why))
+        self._engine.sessions.way_open(peer, True)
+
+    def suspect(self, peer: "Peer") -> None:
+        """The best path does not answer: the relay beside it, and everything is asked anew, our own address too."""
+        peer.trusted_until = min(peer.trusted_until, self._engine.now)
+        peer.round = 0
+        self.update(peer)
+        self._engine.netcheck.doubted()
+        self._engine.check_relays(peer)
+        self._probe_if_wanted(peer)
 
     def missed(self, peer: "Peer", where: "Path") -> None:
         """Our ping to `where` was not answered in 5 s."""

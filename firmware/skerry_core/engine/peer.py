@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     Prefix = tuple[bytes, int]
 
 
+NO_BURSTS = ((0, 0), (0, 0), (0, 0))
+
+
 class Session:
     """One pair of keys in the transport; `initiator` when the handshake was ours."""
 
@@ -63,9 +66,13 @@ class Peer:
         "cookies",
         "current",
         "disco",
+        "doubted",
+        "doubts",
+        "elsewhere",
         "extra",
         "gone_region",
         "handshake_since",
+        "heard_at",
         "heard_region",
         "home",
         "hurry",
@@ -132,10 +139,14 @@ class Peer:
         self.trusted_until = 0
         self.paths: list[Path] | None = None  # what the transport was told
         self.round = 0  # full probes without a direct answer
+        self.doubted: int | None = None  # since when, or when last, the best path was in doubt
+        self.doubts = 0
+        self.heard_at: Path | None = None  # where its last ping over UDP came from
+        self.elsewhere = False  # it was heard another way meanwhile
         self.probed: int | None = None  # last full probe
-        self.calls: list[int] = []  # when call-me-maybes came
+        self.calls: list[int] | tuple[int, ...] = ()  # when call-me-maybes came
         self.pings = 0  # outstanding
-        self.bursts = [(0, 0), (0, 0), (0, 0)]  # second, disco messages in it; see disco.PER_SECOND
+        self.bursts: tuple[tuple[int, int], ...] = NO_BURSTS  # second, disco messages in it; see disco.PER_SECOND
         self.last_ping: tuple[bytes, Path] | None = None
 
     def sessions(self) -> "list[Session]":

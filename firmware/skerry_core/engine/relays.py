@@ -32,7 +32,8 @@ HEALTH_LIMIT = 200
 class Link:
     """The connection to one region."""
 
-    def __init__(self, region: Region) -> None:
+    def __init__(self, relays: "Relays", region: Region) -> None:
+        self._relays = relays
         self.region = region
         self.stage = "closed"
         self.stream: int | None = None
@@ -44,6 +45,10 @@ class Link:
         self.health = ""
         self.since: int | None = None
         self.written = 0
+
+    def heard(self, kind: str, data: "Any") -> None:
+        """Of its stream."""
+        self._relays.stream(self, kind, data)
 
 
 class Relays:
@@ -66,7 +71,7 @@ class Relays:
                 del self._links[number]
         for number, region in regions.items():
             if number not in self._links:
-                self._links[number] = Link(region)
+                self._links[number] = Link(self, region)
                 self._engine.apply(("relay", number, True))
 
     def known(self, region: int) -> bool:
@@ -130,10 +135,11 @@ class Relays:
         link.stage, link.buffer, link.head, link.written = "connecting", b"", http1.HeadParser(), engine.now
         engine.apply(("relay", number, True))
         spec = link.region.nodes[link.node % len(link.region.nodes)].connect()
-        link.stream = engine.connect(spec, lambda kind, data: self._stream(link, kind, data))
+        link.stream = engine.connect(spec, link.heard)
         engine.timers.set(("relay-step", number), engine.now + STEP)
 
-    def _stream(self, link: Link, kind: str, data: "Any") -> None:
+    def stream(self, link: Link, kind: str, data: "Any") -> None:
+        """What became of a connection's stream."""
         try:
             if kind == "open":
                 self._opened(link)

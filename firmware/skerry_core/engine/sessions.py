@@ -139,6 +139,7 @@ class Sessions:
         if session is not None:
             if engine.timers.at(("dead", peer.index)) is None:
                 engine.timers.set(("dead", peer.index), engine.now + DEAD)
+            engine.doubts.sent(peer)
             if engine.now - session.created >= (REKEY_AFTER if session.initiator else REKEY_LATE):
                 self.start(peer)
         engine.paths.activity(peer)
@@ -148,6 +149,7 @@ class Sessions:
         self._fired(peer, RECEIVED, 0)
         peer.last_received = engine.now
         engine.timers.cancel(("dead", peer.index))
+        engine.doubts.received(peer)
         if session is not None and session.initiator and engine.now - session.created >= REKEY_LATE:
             self.start(peer)
 

@@ -13,15 +13,19 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_UP = {"gateway": None, "key": None, "hostname": None, "timeout": None, "relay_server_port": None}
 # command: what it has when nothing is said, the options that take a text, the words it needs
 COMMANDS: dict[str, tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]] = {
-    "up": (_UP, ("gateway", "key", "hostname"), ()),
+    "up": (
+        dict.fromkeys(("gateway", "key", "timeout", "advertise_routes", *commands.SETTINGS)),
+        ("gateway", "key", "hostname"),
+        (),
+    ),
     "down": ({}, (), ()),
-    "status": ({"verbose": False}, (), ()),
+    "status": ({"verbose": False, "search": None, "online": False, "watch": False}, (), ()),
     "ping": ({"count": 10, "until_direct": True}, (), ("peer",)),
     "netcheck": ({}, (), ()),
     "why": ({}, (), ("peer",)),
+    "code": ({"new": False}, (), ()),
     "logout": ({}, (), ()),
 }
 

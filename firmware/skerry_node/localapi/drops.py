@@ -12,6 +12,7 @@ SENTENCES = {
     "no_route": "a packet to an address that no peer has.",
     "queue": "packets waited for a session longer than there is room for.",
     "poll": "control messages came faster than skerryd handled them.",
+    "rate": "control messages from one place, or in all, came faster than skerryd looks at.",
     "output": "a test's queue was full.",
     "relay": "the relay was away, or its connection too slow.",
     "send": "the system did not send: no network, no socket for the path, or its buffer was full.",

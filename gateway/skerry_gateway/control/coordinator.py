@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from skerry_core.noise.control import ControlResponder
 from skerry_core.tailcfg.keys import encode_key
+from skerry_gateway.policy.logins import CHECK_PATH
 from skerry_gateway.store import Store, queries
 
 from . import hostinfo
@@ -26,6 +27,7 @@ from .enrolment import Enrolment
 from .hostinfo import Live
 from .maps import MapStream
 from .session import Request, Session
+from .twins import ANSWER, mark_of
 
 KEEPALIVE_MS, KEEPALIVE_SPREAD_MS = 50_000, 9_000
 HANDSHAKE_MS = 10_000
@@ -58,6 +60,7 @@ class Coordinator(Enrolment):
         self.url = url.rstrip("/")
         self.sessions: dict[Session, None] = {}
         self._alike: dict[Any, dict[Session, None]] = {}  # connections by machine, those of strangers by remote host
+        self._opened = 0
         self.trouble = ""  # the last fault of our own that a node had to be told of
 
     def status(self, now: int) -> dict[str, Any]:
@@ -76,6 +79,8 @@ class Coordinator(Enrolment):
     def open(self, remote: Any, now: int) -> Session:
         """A connection after its upgrade; feed it the 101-byte initiation first."""
         session = Session(self, remote, now)
+        self._opened += 1
+        session.number = self._opened
         self.sessions[session] = None
         self._timers.add(now + HANDSHAKE_MS, self._check_session, weakref.ref(session))
         return session
@@ -133,6 +138,9 @@ class Coordinator(Enrolment):
 
     def asked(self, session: Session, request: Request, now: int) -> None:
         """A whole request has arrived."""
+        if request.method == "GET" and request.path.startswith(CHECK_PATH):
+            self._ssh_action(session, request.stream, request.path, now)
+            return
         handler = _ROUTES.get((request.method, request.path.partition("?")[0]))
         if handler is None:
             status = 501 if request.path.startswith("/machine/") else 404
@@ -155,6 +163,7 @@ class Coordinator(Enrolment):
     def stream_over(self, session: Session, stream: int, now: int) -> None:
         """The client cancelled a request."""
         self.sign_ins.leave(session, stream)
+        self.ssh_checks.leave(session, stream)
         poll = session.poll
         if poll is not None and poll.stream == stream:
             self._stream_ended(poll, now)
@@ -169,6 +178,7 @@ class Coordinator(Enrolment):
         self.sessions.pop(session, None)
         self._leave_group(session)
         self.sign_ins.leave(session)
+        self.ssh_checks.leave(session)
         if session.poll is not None:
             self._stream_ended(session.poll, now)
 
@@ -179,6 +189,9 @@ class Coordinator(Enrolment):
         # another machine's key in the body is answered like one that nobody has
         if node is None or hostinfo.key(body.get("NodeKey"), "nodekey") != node.node_key:
             session.respond(stream, 404, b"node not found", kind="text/plain")
+            return
+        if self._copied(session, node.id, body, now):
+            session.respond(stream, 409, ANSWER)
             return
         if session.group != session.machine_key:
             self.arrived(session, now)  # it became a node on this connection
@@ -196,6 +209,17 @@ class Coordinator(Enrolment):
             session.respond(stream, 429, b"read the answers before this one first", kind="text/plain")
         else:
             session.respond(stream, 200, self.maps.one_shot(node.id, session, compress, self.wall(now)))
+
+    def _copied(self, session: Session, node_id: int, body: dict[str, Any], now: int) -> bool:
+        """Whether this process is a copy of the node's. Those that it proves to be copies are put out."""
+        mark = mark_of(body)
+        session.mark = mark or session.mark
+        for copy in self.twins.heard(node_id, mark, session.number, self.wall(now), body.get("Stream") is True):
+            for other in list(self._alike.get(session.machine_key, ())):
+                if other.mark == copy and self.twins.is_copy(node_id, copy):
+                    other.end("a copy of another device's state", now)
+                    self._ready[other] = None
+        return self.twins.is_copy(node_id, mark)
 
     def _begin(self, stream: MapStream, live: Live, now: int) -> None:
         stream.session.respond(stream.stream, 200, b"", kind="application/octet-stream", end=False)
@@ -253,7 +277,7 @@ class Coordinator(Enrolment):
         session = reference()
         if session is None or session not in self.sessions:
             return
-        busy = session.poll is not None or self.sign_ins.waits(session)
+        busy = session.poll is not None or self.sign_ins.waits(session) or self.ssh_checks.waits(session)
         patience = IDLE_MS if session.machine_key in self.members.by_machine else STRANGER_IDLE_MS
         if session.machine_key and (busy or now - session.used_at < patience):
             self._timers.add(now + patience, self._check_session, reference)

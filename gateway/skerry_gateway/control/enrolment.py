@@ -7,14 +7,17 @@ from typing import Any
 
 from skerry_core.errors import LocalError
 from skerry_core.tailcfg.keys import encode_key
+from skerry_gateway.policy.logins import ACCEPT, CHECK_PATH
 from skerry_gateway.store import Node, queries
 
-from . import hostinfo, registration, wire
+from . import hostinfo, registration, sshcheck, wire
 from .changes import EPHEMERAL_MS, Changes
 from .hostinfo import Live
 from .refused import AdminError
 from .registration import Claim, SignIn, SignIns
 from .session import Session
+from .sshcheck import Login, SSHChecks
+from .twins import ANSWER, mark_of
 
 _SURE = 2
 
@@ -27,6 +30,7 @@ class Enrolment(Changes):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.sign_ins = SignIns()
+        self.ssh_checks = SSHChecks()
 
     def set_url(self, url: str) -> None:
         self.url = url.rstrip("/")
@@ -61,6 +65,70 @@ class Enrolment(Changes):
         if item is not None:
             self._answer_waiters(item, {"Error": "the sign-in was declined"})
 
+    def ssh_login(self, token: str, user_id: int, now: int) -> Login:
+        """A login that waits for this person. AdminError: it is over, or somebody else's."""
+        found = self.ssh_checks.get(token, self.wall(now))
+        if found is None or found.decided is not None:
+            raise AdminError("this login no longer waits: start it again")
+        if found.source.user_id != user_id:
+            raise AdminError(f"only the owner of {found.source.name} can decide this")
+        return found
+
+    def decide_ssh(self, token: str, user_id: int, approve: bool, now: int) -> Login:
+        """The person let a login in, or refused it."""
+        login, wall = self.ssh_login(token, user_id, now), self.wall(now)
+        with self.store.write() as c:
+            verb = "ssh approve" if approve else "ssh refuse"
+            detail = {"from": login.source.name, "to": login.target.name, "login": login.login}
+            queries.record(c, self.members.network.id, wall, self.members.users[user_id].name, verb, detail)
+        self.ssh_checks.decide(login, approve, wall)
+        waiters, login.waiters = login.waiters, []
+        for session, stream, _ in waiters:
+            session.respond(stream, 200, wire.dumps(sshcheck.outcome(login)))
+            self._ready[session] = None
+        return login
+
+    def _ssh_action(self, session: Session, stream: int, path: str, now: int) -> None:
+        answer = self._ssh_answer(session, stream, path, now)
+        if answer is not None:
+            session.respond(stream, 200, wire.dumps(answer))
+
+    def _ssh_answer(self, session: Session, stream: int, path: str, now: int) -> dict[str, Any] | None:
+        """A tailcfg SSHAction; None while the person decides."""
+        target, wall = self.members.of_machine(session.machine_key), self.wall(now)
+        where, _, token = path.partition("?")[0].removeprefix(CHECK_PATH).partition("/")
+        if where == "wait":
+            login = self.ssh_checks.get(token, wall)
+            if login is None or target is None or login.target.id != target.id:
+                return sshcheck.refused("This login is over: start it again.")
+            if login.decided is None:
+                login.waiters = [*login.waiters[-3:], (session, stream, now)]
+                self._timers.add(now + sshcheck.WAIT_MS, self._ssh_again)
+                return None
+            return sshcheck.outcome(login)
+        asked = sshcheck.parse_action(path)
+        source = self.members.nodes.get(asked[0]) if asked else None
+        if asked is None or source is None or target is None or asked[1] != target.id:
+            return sshcheck.refused("The gateway does not know these nodes.")
+        return self._check_login(source, target, asked[2], wall)
+
+    def _check_login(self, source: Node, target: Node, name: str, wall: int) -> dict[str, Any]:
+        period = sshcheck.needed(self.members.compiled, source, target, name)
+        if period is None:
+            return sshcheck.refused("The policy does not allow this login.")
+        if source.user_id is None:
+            return sshcheck.refused(f"{source.name} belongs to its tags: nobody can confirm the login.")
+        if self.ssh_checks.confirmed(source, target, period, wall):
+            return dict(ACCEPT)
+        login = Login(self.identity.token(), source, target, name, wall + sshcheck.LIFE_MS)
+        self.ssh_checks.add(login, wall)
+        return sshcheck.held(login, self.url)
+
+    def _ssh_again(self, now: int) -> None:
+        for login, session, stream in self.ssh_checks.overdue(now):
+            session.respond(stream, 200, wire.dumps(sshcheck.asked_again(login)))
+            self._ready[session] = None
+
     def _answer_waiters(self, item: SignIn, answer: dict[str, Any]) -> None:
         for session, stream in item.waiters:
             session.respond(stream, 200, wire.dumps(answer))
@@ -76,6 +144,10 @@ class Enrolment(Changes):
     # the machine
 
     def _register(self, session: Session, stream: int, body: dict[str, Any], now: int) -> None:
+        known = self.members.of_machine(session.machine_key)
+        if known is not None and self.twins.is_copy(known.id, mark_of(body)):
+            session.respond(stream, 409, ANSWER)
+            return
         try:
             answer = self._registered(session, stream, body, now)
         except LocalError as error:  # refused, or no address is free

@@ -20,6 +20,7 @@ from typing import Any
 import zstandard
 
 from skerry_gateway.policy import Compiled
+from skerry_gateway.policy.logins import ssh_rules
 from skerry_gateway.store import Node
 
 from . import dns, ownrelays, relaypeer, wire
@@ -48,6 +49,7 @@ class MapStream:
         self.relay: dict[str, Any] | None = None
         self.derp: dict[str, Any] | None = None
         self.dns: dict[str, Any] = {}
+        self.ssh: list[dict[str, Any]] = []
         self.begun = False
         self.dirty: set[int] | None = None  # peers that may differ; None: all
         self.sent_at = 0
@@ -141,7 +143,7 @@ class Maps:
         self._offered.discard(node.id)
         self._texts.pop(node.id, None)
         if node.id in self.streams and record is not None:
-            self._goodbyes[node.id] = wire.withdrawn(wire.own(record, None, self._members.network))
+            self._goodbyes[node.id] = wire.withdrawn(wire.own(record, None, self._members.network, {}))
             self.mark_all(node.id)
 
     # streams
@@ -236,7 +238,7 @@ class Maps:
         """The MapResponse that brings a stream up to date; {} when it is."""
         members, node = self._members, self._members.nodes[stream.node_id]
         message: dict[str, Any] = {}
-        own = wire.own(self._records[node.id], members.user_of(node), members.network)
+        own = wire.own(self._records[node.id], members.user_of(node), members.network, self._attributes(node.id))
         fixed = {name: value for name, value in own.items() if name not in _OWN_VOLATILE}
         if fixed != stream.own:
             stream.own, message["Node"] = fixed, own
@@ -250,6 +252,10 @@ class Maps:
         stream.filter = chunks
         if changed or told.keys() - chunks.keys():
             message["PacketFilters"] = {**changed, **dict.fromkeys(sorted(told.keys() - chunks.keys()))}
+        logins = ssh_rules(members.compiled, node.id) if node.id in members.compiled.nodes else []
+        if logins != stream.ssh:
+            stream.ssh = logins
+            message["SSHPolicy"] = {"rules": logins}
         self._show_relay(stream, node, message)
         if not stream.begun:
             message.update({"CollectServices": False, "Debug": {"DisableLogTail": True}})
@@ -314,6 +320,14 @@ class Maps:
                 fresh.append(profile)
         if fresh:
             message["UserProfiles"] = fresh
+
+    def _attributes(self, node_id: int) -> dict[str, list[Any]]:
+        """What the policy gives a node to know of itself; the right to be an SSH server where a rule leads to it."""
+        compiled = self._members.compiled
+        if node_id not in compiled.nodes:
+            return {}
+        found = {name: values or [] for name, values in compiled.attributes(node_id).items()}
+        return {**found, wire.SSH: []} if ssh_rules(compiled, node_id) else found
 
     def _online(self, node_id: int) -> bool:
         live = self._live.get(node_id)

@@ -18,6 +18,7 @@ from .hostinfo import ZERO_KEY, Live
 TAGGED_USER = 2147455555
 _ADMIN = "https://tailscale.com/cap/is-admin"
 _FILES = "https://tailscale.com/cap/file-sharing"
+SSH = "https://tailscale.com/cap/ssh"
 _EXIT = ("0.0.0.0/0", "::/0")
 KEEPALIVE = b'{"KeepAlive":true}'
 
@@ -84,14 +85,14 @@ def peer(node: Node, live: Live, network: Network, carried: tuple[str, ...]) -> 
     return found
 
 
-def own(record: dict[str, Any], user: User | None, network: Network) -> dict[str, Any]:
-    """The Node as it sees itself, from its peers' record of it."""
+def own(record: dict[str, Any], user: User | None, network: Network, attributes: dict[str, list[Any]]) -> dict[str, Any]:
+    """The Node as it sees itself, from its peers' record of it. `attributes`: capabilities that the policy gives it."""
     caps: dict[str, list[Any]] = {"default-auto-update": [False], "disable-captive-portal-detection": [], _FILES: []}
     caps["tailnet-display-name"] = [network.name]
     if user is not None and user.role in ("owner", "admin"):
         caps[_ADMIN] = []
     found = {name: value for name, value in record.items() if name != "LastSeen"}
-    found.update({"Online": True, "CapMap": caps})
+    found.update({"Online": True, "CapMap": {**caps, **attributes}})
     return found
 
 

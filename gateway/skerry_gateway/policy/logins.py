@@ -8,12 +8,32 @@ from typing import Any
 
 from .compiled import Compiled
 from .people import local_part
-from .ssh import SSHRule
+from .ssh import DEFAULT_CHECK_MS, SSHRule
 
 CHECK_PATH = "/machine/ssh/action/"
 # the client replaces the names behind $; the host is not used, the request comes through its Noise connection
 _CHECK_URL = f"https://unused{CHECK_PATH}$SRC_NODE_ID/to/$DST_NODE_ID?ssh_user=$SSH_USER&local_user=$LOCAL_USER"
 ACCEPT = {"accept": True, "allowAgentForwarding": True, "allowLocalPortForwarding": True, "allowRemotePortForwarding": True}
+
+
+def check_period(at: Compiled, source: int, node_id: int, login: str) -> int | None:
+    """How long (ms) a confirmation counts for this login, by the first check rule that has it; None: no check rule has."""
+    for rule in at.policy.ssh:
+        if rule.check and source in at.ssh_sources(rule, node_id) and local_account(at, rule, source, login):
+            return DEFAULT_CHECK_MS if rule.check_ms is None else rule.check_ms
+    return None
+
+
+def local_account(at: Compiled, rule: SSHRule, source: int, login: str) -> str:
+    """The local account that a rule gives a login; "" when it gives none (a client then looks at the next rule)."""
+    users = dict(rule.users)
+    if login in users:
+        return users[login]
+    user = at.members[source].user
+    local = (user.email or user.name).partition("@") if user is not None else ("", "", "")
+    if local[0] == login and local[2] in rule.local_domains:
+        return login
+    return login if "*" in users else ""
 
 
 def ssh_rules(at: Compiled, node_id: int) -> list[dict[str, Any]]:

@@ -7,9 +7,9 @@ from .claims import Claim, Destination, SSHClaim, Wanted
 from .compiled import Compiled
 from .document import Policy
 from .hujson import PolicyError
+from .logins import local_account
 from .people import Device, Person
 from .question import reaches
-from .ssh import SSHRule
 from .targets import Target
 
 _MADE_UP = ("100.127.255.%d", "fd7a:115c:a1e0:ffff::%x")
@@ -146,18 +146,6 @@ def _try_ssh(at: Compiled, claim: SSHClaim, destination: tuple[str, Target], log
 def _verdict(at: Compiled, source: int, node_id: int, login: str) -> str:
     """What becomes of a login: checks first, then in the file's order; the first rule that maps the login decides."""
     for rule in sorted(at.policy.ssh, key=lambda rule: not rule.check):
-        if source in at.ssh_sources(rule, node_id) and _mapped(at, rule, source, login):
+        if source in at.ssh_sources(rule, node_id) and local_account(at, rule, source, login):
             return "check" if rule.check else "accept"
     return "deny"
-
-
-def _mapped(at: Compiled, rule: SSHRule, source: int, login: str) -> str:
-    """The local account; "" when the rule has none for the login (a client then looks at the next rule)."""
-    users = dict(rule.users)
-    if login in users:
-        return users[login]
-    user = at.members[source].user
-    local = (user.email or user.name).partition("@") if user is not None else ("", "", "")
-    if local[0] == login and local[2] in rule.local_domains:
-        return login
-    return login if "*" in users else ""

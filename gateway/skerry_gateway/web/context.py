@@ -18,7 +18,7 @@ from skerry_gateway.web.render import render
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 NEXT_COOKIE = "skerry-next"
-WAITING_PATH = re.compile(r"/register/[A-Za-z0-9_-]{1,100}")
+WAITING_PATH = re.compile(r"/(register|ssh)/[A-Za-z0-9_-]{1,100}")
 SECURE_COOKIE, PLAIN_COOKIE = "__Host-skerry", "skerry-plain"
 
 
