@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv/bin
 export PYTHON
 
-.PHONY: install uninstall help run test check bench soak fuzz setup setup-test peers lock clean
+.PHONY: deb install uninstall help run test check bench soak fuzz setup setup-test peers lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,9 @@ soak: setup-test peers ## the simulator over many seeds (SEEDS=20), a hundred ch
 fuzz: setup-test ## long runs of the hostile-input tests (FUZZ_SECONDS=600 for each target in C)
 	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) $(VENV)/pytest -s tests/shim/test_fuzz.py
 	@HYPOTHESIS_PROFILE=fuzz $(VENV)/pytest tests/core tests/shim tests/node tests/gateway -m hypothesis --timeout 7200
+
+deb: setup ## Debian packages for trixie, amd64 and arm64, in dist/deb (root: a chroot is made once)
+	@build/deb.sh
 
 install: ## on a server or a board, as root: commands and systemd units; "make uninstall" takes them away
 	@build/install.sh
