@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -68,7 +69,7 @@ class Machine(Skerryd):
         """What a package could leave in the network, and the resolver's file."""
         rules = [self.inside("ip", family, "rule").stdout for family in ("-4", "-6")]
         shown = [self.inside("ip", family, "route", "show", "table", "all").stdout for family in ("-4", "-6")]
-        routes = [sorted(" ".join(line.split()[:2]) for line in text.splitlines()) for text in shown]
+        routes = [sorted(" ".join(line.split()[:2]) for line in text.splitlines() if "fe80" not in line) for text in shown]
         links = sorted(link["ifname"] for link in json.loads(self.inside("ip", "-j", "link").stdout))
         tables, resolv = self.inside("nft", "list", "ruleset").stdout, self.inside("cat", "/etc/resolv.conf", check=False).stdout
         return {"rules": rules, "routes": routes, "links": links, "tables": tables, "resolv.conf": resolv}
@@ -76,7 +77,9 @@ class Machine(Skerryd):
     def close(self) -> None:
         """Nothing of it stays."""
         if self.process is not None:
-            self.process.kill()
+            children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+            for child in children:
+                os.kill(int(child), signal.SIGKILL)  # the first process: the kernel ends all others with it
             self.process.wait()
         subprocess.run(["umount", "-l", str(self.root)])
         subprocess.run(["umount", "-l", str(self.layer)])
