@@ -8,6 +8,9 @@ cache="${SKERRY_CACHE:-$HOME/.cache/skerry}"
 mkdir -p "$cache"
 exec 9>"$cache/names.lock"
 flock 9
+as=""; [ "$(id -u)" = 0 ] || as="sudo -n"
+# a machine that never asked for lists of packages knows none of them
+apt-cache policy $packages | grep -q 'Candidate: [0-9]' || $as apt-get update -qq >&2
 key=$( (cat build/names.sh; apt-cache policy $packages systemd) | sha256sum | cut -c1-16)
 names="$cache/names-$key"
 if [ ! -d "$names" ]; then
@@ -15,7 +18,6 @@ if [ ! -d "$names" ]; then
   work=$(mktemp -d "$cache/fetching.XXXXXX")
   trap 'rm -rf "$work"' EXIT
   mkdir -p "$work/partial" "$work/root"
-  as=""; [ "$(id -u)" = 0 ] || as="sudo -n"
   $as apt-get -qq -y --download-only --reinstall --no-install-recommends -o APT::Sandbox::User=root -o Dir::Cache::archives="$work" install $packages >/dev/null
   for package in "$work"/*.deb; do dpkg-deb -x "$package" "$work/root"; done
   mv "$work/root" "$names"

@@ -10,7 +10,7 @@ die() { say "$*"; exit 1; }
 
 # tool:package, one each; headers are told by a file
 wanted="python3:python3 gcc:gcc ip:iproute2 nft:nftables unshare:util-linux openssl:openssl ping:iputils-ping"
-[ "$purpose" = test ] && wanted="$wanted dpkg-deb:dpkg ps:procps apt-get:apt iperf3:iperf3 ethtool:ethtool ss:iproute2 tcpdump:tcpdump dbus-daemon:dbus-daemon"
+[ "$purpose" = test ] && wanted="$wanted dpkg-deb:dpkg ps:procps apt-get:apt iperf3:iperf3 ethtool:ethtool ss:iproute2 tcpdump:tcpdump dbus-daemon:dbus-daemon chromium:chromium chromedriver:chromium-driver"
 PATH="$PATH:/usr/sbin:/sbin"
 lacking=""
 for pair in $wanted; do

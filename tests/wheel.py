@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = {
-    "skerry_core", "skerry_shim", "skerry_node", "skerry_micro", "skerry_board", "skerry_gateway", "skerry_image",
+    "skerry_core", "skerry_shim", "skerry_node", "skerry_micro", "skerry_board", "skerry_gateway", "skerry_image", "skerry_web",
 }
 
 

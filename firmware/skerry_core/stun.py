@@ -7,6 +7,11 @@
 
 Servers answer only requests with that SOFTWARE and a right FINGERPRINT, so that nobody mistakes them for a public STUN service. Clients
 also read XOR-MAPPED-ADDRESS as 8020 and plain MAPPED-ADDRESS (0001). No authentication, no other methods.
+
+Of RFC 5780 (NAT behaviour), between our nodes and gateways: a request of 96 bytes, SOFTWARE, CHANGE-REQUEST (0003: u32 BE, 4 = from the
+other address, 2 = from another port), PADDING (0026) that makes it at least as long as its answer, FINGERPRINT. The answer has besides
+RESPONSE-ORIGIN (802b) and OTHER-ADDRESS (802c): 0 | family | port | address, not hidden; an address of zeros means the one that was asked.
+"Another port" is one that nobody is told, where RFC 5780 takes the second: nodes ask that one in every round, so a NAT would be open to it.
 """
 
 import struct
@@ -18,6 +23,9 @@ TXID = 12
 HEADER = 20
 _REQUEST, _SUCCESS = 0x0001, 0x0101
 _SOFTWARE, _FINGERPRINT, _XOR_MAPPED, _XOR_MAPPED_OLD, _MAPPED = 0x8022, 0x8028, 0x0020, 0x8020, 0x0001
+_CHANGE_REQUEST, _PADDING, _ORIGIN, _OTHER = 0x0003, 0x0026, 0x802B, 0x802C
+CHANGE_ADDRESS, CHANGE_PORT = 4, 2
+BEHAVIOUR = 96  # bytes of a request about behaviour
 _NAME = b"tailnode"
 _FINGERPRINT_MASK = 0x5354554E
 
@@ -51,6 +59,43 @@ def parse_request(data: bytes) -> "bytes | None":
         return None
     txid = data[8:HEADER]
     return txid if data == request(txid) else None
+
+
+def behaviour_request(txid: bytes, change: int = 0) -> bytes:
+    """A Binding request of RFC 5780, 96 bytes; `change`: CHANGE_ADDRESS and CHANGE_PORT, or 0 to learn what the server can do."""
+    if len(txid) != TXID:
+        raise LocalError(f"STUN transaction id: {len(txid)} bytes, need {TXID}")
+    head = struct.pack(">HH", _REQUEST, BEHAVIOUR - HEADER) + COOKIE + txid + struct.pack(">HH", _SOFTWARE, len(_NAME)) + _NAME
+    head += struct.pack(">HHI", _CHANGE_REQUEST, 4, change)
+    padding = BEHAVIOUR - 8 - 4 - len(head)
+    head += struct.pack(">HH", _PADDING, padding) + bytes(padding)
+    return head + struct.pack(">HHI", _FINGERPRINT, 4, crc32(head) ^ _FINGERPRINT_MASK)
+
+
+def parse_behaviour(data: bytes) -> "tuple[bytes, int] | None":
+    """(transaction id, change) of such a request that is to be answered, else None."""
+    if not is_stun(data) or data[0] or len(data) != BEHAVIOUR:
+        return None
+    txid, change = data[8:HEADER], data[39] & (CHANGE_ADDRESS | CHANGE_PORT)
+    return (txid, change) if data == behaviour_request(txid, change) else None
+
+
+def behaviour_response(txid: bytes, address: bytes, port: int, origin: "tuple[bytes, int]", other: "tuple[bytes, int]") -> bytes:
+    """The answer; `origin` is where it is sent from, `other` the server's second address and port, zeros as above."""
+    plain = response(txid, address, port)
+    for kind, (where, number) in ((_ORIGIN, origin), (_OTHER, other)):
+        plain += struct.pack(">HHBBH", kind, 4 + len(where), 0, 1 if len(where) == 4 else 2, number) + where
+    return plain[:2] + struct.pack(">H", len(plain) - HEADER) + plain[4:]
+
+
+def parse_other(data: bytes) -> "tuple[bytes, int] | None":
+    """(address, port) of OTHER-ADDRESS in a response, else None."""
+    if not is_stun(data) or data[0] != 1 or HEADER + (data[2] << 8 | data[3]) > len(data):
+        return None
+    for kind, value in _attributes(data, HEADER + (data[2] << 8 | data[3])):
+        if kind == _OTHER:
+            return _endpoint(value, bytes(16))
+    return None
 
 
 def response(txid: bytes, address: bytes, port: int) -> bytes:

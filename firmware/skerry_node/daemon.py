@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from .node import Node
 
 
+AGAIN = -1  # of serve(): with another network's state
+
+
 def main(argv: "list[str] | None" = None) -> int:
     """The console script."""
     log = Log()
@@ -35,6 +38,8 @@ def main(argv: "list[str] | None" = None) -> int:
             print(options.USAGE if chosen.ask == "help" else f"skerryd {version()}", end="" if chosen.ask == "help" else "\n")
             return 0
         file = options.read_file(chosen)
+        if chosen.log_file is not None:
+            log.to_file(chosen.log_file)
     except LocalError as error:
         log.trouble(str(error), clock.now())
         return 2
@@ -42,7 +47,9 @@ def main(argv: "list[str] | None" = None) -> int:
     state = StateDirectory(chosen.state, identity.read(), check=check_engine)
     try:
         state.open()
-        return serve(chosen, file, state, log)
+        while (code := serve(chosen, file, state, log)) == AGAIN:
+            log.say("starting over with the state of another network")
+        return code
     except LocalError as error:
         log.trouble(str(error), clock.now())
         return 1
@@ -82,13 +89,14 @@ def run(
     path: PacketPath, chosen: options.Options, file: "dict[str, Any]", loaded: "list[Any]", state: StateDirectory, log: Log
 ) -> int:
     """The node around the packet path; `loaded`: stored preferences and engine, which is taken out: its map may be megabytes."""
+    from .door import open_door
     from .localapi.routes import Api
     from .localapi.server import LocalServer
     from .membership import Membership
     from .node import Node
     from .prefs import Prefs
 
-    stored = loaded[0]
+    stored, fresh = loaded[0], loaded[1] is None
     for note in state.notes:
         log.trouble(note, clock.now())
     prefs = Prefs(stored, file)
@@ -96,26 +104,31 @@ def run(
     api = Api(node, state.notes)
     local = LocalServer(node.selector, chosen.socket, api.handle, clock.now)
     node.timers += [local, api.capture]
-    wake = catch_signals(node)
+    wake = catch_signals(node, log)
     try:
         if clock.wall() < clock.OLDEST:
             log.trouble("this host's clock was never set (it says 1970): the gateway's time is used until it is", clock.now())
         node.watchers.append(api.heard)
         node.open(loaded.pop())
-        if prefs.save() != stored and not node.save():
+        if prefs.save() != stored and not node.save() and fresh:
             raise LocalError(node.problems[0])
         log.say(f"ready: {node.path.name}, UDP port {node.path.ports[0] or node.path.ports[1]}, local API {local.path}")
         if "gateway" not in prefs.values:
             log.say("no gateway is known yet: skerry up --gateway URL")
         notify("READY=1")
         node.keep()
+        api.door = open_door(node, local.path, state.notes)
         node.run()
+        if node.again:
+            return AGAIN
         notify("STOPPING=1")
         if node.hand_over():
             log.debug("systemd keeps the interface, the sockets and the sessions")
         log.say("stopped")
         return 0
     finally:
+        if api.door is not None:
+            api.door.close()
         local.close()
         node.close()
         node.selector.close()
@@ -123,8 +136,8 @@ def run(
             os.close(descriptor)
 
 
-def catch_signals(node: "Node") -> "tuple[int, int]":
-    """SIGTERM and SIGINT end the loop; a pipe wakes it up even in the middle of select()."""
+def catch_signals(node: "Node", log: Log) -> "tuple[int, int]":
+    """SIGTERM and SIGINT end the loop, SIGHUP opens the log file anew; a pipe wakes it up even in the middle of select()."""
     reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
 
@@ -133,7 +146,7 @@ def catch_signals(node: "Node") -> "tuple[int, int]":
 
     signal.signal(signal.SIGTERM, ended)
     signal.signal(signal.SIGINT, ended)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, lambda _signal, _frame: setattr(log, "renamed", True))
     node.selector.register(reading, selectors.EVENT_READ, lambda _mask: os.read(reading, 64))
     return reading, writing
 

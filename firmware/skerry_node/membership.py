@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 VERSION = "0.1.0"
 REFUSED = "refused the registration"  # the engine's words for what only another command helps against
-SETTINGS = ("hostname", "routes", "accept_routes")
-OURS = ("key", "accept_dns")  # what the engine does not hear of, or not as a setting
+# as the engine has them
+SETTINGS = ("gateway", "hostname", "accept_routes", "exit_node", "exit_node_allow_lan_access", "relay_server_port")
 
 
 class Membership:
@@ -55,26 +55,31 @@ class Membership:
             "os": "linux",
             "os_version": os.uname().release,
             "version": VERSION,
-            "routes": values.get("routes", []),
+            "routes": self.prefs.offered(),
             "accept_routes": values.get("accept_routes", False),
+            "exit_node": values.get("exit_node", ""),
+            "exit_node_allow_lan_access": values.get("exit_node_allow_lan_access", False),
+            "bypass": True,
+            "relay_server_port": values.get("relay_server_port", -1),
             "decompress": decompress,
             "wanted": bool(values["want_running"]) and "gateway" in values,
             "auth_key": self._key(),
         }
 
     def up(self, changes: "dict[str, Any]", answer: "Answer") -> None:
-        """Join, or come back: `changes` may hold gateway, key, hostname, routes, accept_routes. LocalError: nothing was done."""
+        """Join, or come back: `changes` may hold gateway, key, hostname, and what set() takes. LocalError: nothing was done."""
         gateway, current = changes.get("gateway"), self.prefs.values.get("gateway")
         if gateway is None and current is None:
             raise LocalError("no gateway is known yet: give its address, as in skerry up --gateway https://gateway.example")
         if gateway is not None and current is not None and base(gateway) != base(current) and self.node.engine.logged_in:
-            raise LocalError(f"this node is a member at {base(current)}: leave that network first with skerry logout")
+            advice = "leave that network first with skerry logout, or keep it with skerry login"
+            raise LocalError(f"this node is a member at {base(current)}: {advice}")
         before = dict(self.prefs.values)
         self.prefs.set(changes)
         self.prefs.values["want_running"] = True
         self.last_error = ""
         self.node.names.refresh()
-        arguments = {name: value for name, value in changes.items() if name not in OURS}
+        arguments = self._told(changes)
         if gateway is None:
             arguments["gateway"] = current
         if key := self._key():
@@ -85,6 +90,7 @@ class Membership:
                 self.prefs.values = before
                 self.node.names.refresh()
             else:
+                self.node.forward()
                 self.node.save()
             answer(result)
 
@@ -101,20 +107,28 @@ class Membership:
         self._then_save("logout", {}, answer)
 
     def set(self, changes: "dict[str, Any]", answer: "Answer") -> None:
-        """Change hostname, routes, accept_routes, accept_dns."""
+        """Change hostname, accept_dns and what is routed (prefs.ROUTING)."""
         before = dict(self.prefs.values)
         self.prefs.set(changes)
-        told = {name: changes[name] for name in SETTINGS if name in changes}
+        told = self._told(changes)
 
         def done(result: "dict[str, Any]") -> None:
             if result.get("error"):
                 self.prefs.values = before
             else:
+                self.node.forward()
                 result = {**result, "changed": sorted(name for name in changes if before.get(name) != changes[name])}
             self.node.names.refresh()
             answer(result)
 
         self._then_save("set", told, done)
+
+    def _told(self, changes: "dict[str, Any]") -> "dict[str, Any]":
+        """The engine's part of changes that the preferences have taken."""
+        told = {name: changes[name] for name in SETTINGS if name in changes}
+        if "routes" in changes or "advertise_exit_node" in changes:
+            told["routes"] = self.prefs.offered()
+        return told
 
     def heard(self, event: "tuple[Any, ...]") -> None:
         """Follow the engine: say what people should know, forget a key that was used."""
@@ -126,6 +140,7 @@ class Membership:
                 if "key" in self.prefs.values:
                     self._forget_key()
         elif kind == "auth-url" and event[1]:
+            self.last_error = ""
             code = code_of(event[1])
             self._log.say(f"to admit this node, open {event[1]}" + (f" (the page must show the code {code})" if code else ""))
         elif kind == "error":

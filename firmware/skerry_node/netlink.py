@@ -6,6 +6,7 @@ attribute  u16 length (with this header) | u16 type | value, padded to 4
 link   16  u8 family | pad | u16 type | i32 index | u32 flags | u32 change
 address 8  u8 family | u8 prefix length | u8 flags | u8 scope | u32 index
 route  12  u8 family | u8 dst bits | u8 src bits | u8 tos | u8 table | u8 protocol | u8 scope | u8 type | u32 flags
+rule   12  u8 family | u8 dst bits | u8 src bits | u8 tos | u8 table | pad 2 | u8 action | u32 flags
 ```
 Each request is answered by the kernel before `recv` returns, so nothing here waits. No parsing of other programs'
 output, no process per change. It does not know which addresses are wanted; `interface.py` does.
@@ -26,18 +27,30 @@ NLMSG_ERROR, NLMSG_DONE = 2, 3
 NEWLINK, GETLINK = 16, 18
 NEWADDR, DELADDR, GETADDR = 20, 21, 22
 NEWROUTE, DELROUTE, GETROUTE = 24, 25, 26
+NEWRULE, DELRULE, GETRULE = 32, 33, 34
 REQUEST, ACK, DUMP, EXCL, CREATE = 0x1, 0x4, 0x300, 0x200, 0x400
-IFLA_IFNAME, IFLA_MTU, IFLA_AF_SPEC, IFLA_INET6_ADDR_GEN_MODE = 3, 4, 26, 8
+IFLA_IFNAME, IFLA_MTU, IFLA_LINKINFO, IFLA_AF_SPEC, IFLA_INET6_ADDR_GEN_MODE, IFLA_INFO_KIND = 3, 4, 18, 26, 8, 1
 IFA_ADDRESS, IFA_LOCAL, IFA_CACHEINFO, IFA_FLAGS = 1, 2, 6, 8
-RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_TABLE = 1, 4, 5, 6, 15
+RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_MULTIPATH, RTA_TABLE, RTA_VIA = 1, 4, 5, 6, 9, 15, 18
+FRA_PRIORITY, FRA_FWMARK, FRA_TABLE, FRA_FWMASK, FRA_PROTOCOL = 6, 10, 15, 16, 21
 RTNH_DEAD, RTNH_LINKDOWN = 0x1, 0x10
 IFF_UP, IFF_LOOPBACK, IFF_RUNNING = 0x1, 0x8, 0x40
 IFA_F_NODAD, IFA_F_DEPRECATED, IFA_F_TENTATIVE, IFA_F_DADFAILED = 0x02, 0x20, 0x40, 0x08
-SCOPE_UNIVERSE, SCOPE_LINK, SCOPE_HOST, TABLE_MAIN, TYPE_UNICAST = 0, 253, 254, 254, 1
+SCOPE_UNIVERSE, SCOPE_LINK, SCOPE_HOST, TABLE_DEFAULT, TABLE_MAIN = 0, 253, 254, 253, 254
 FOR_EVER = 0xFFFFFFFF
+TYPE_UNICAST, TYPE_THROW = 1, 9
+TO_TABLE, UNREACHABLE = 1, 7  # actions of a rule
 GROUPS = 0x1 | 0x10 | 0x100 | 0x40 | 0x400  # link, addresses and routes of both families
 PROTOCOL = 83  # our mark on every route we make (rtm_protocol); not in use by others in /etc/iproute2/rt_protos
-METRIC = 5270  # behind what the host has anyway: a peer's offer of our own LAN must not take it away
+LINK_LOCAL = bytes((0xFE, 0x80))
+TABLE = 5270  # ours
+MARK, MARK_MASK = 0x530000, 0xFF0000  # on every packet skerryd itself sends (SO_MARK; sockets.h has it too): it never enters the tunnel
+RULES = (  # priority, marked, action, table; both families
+    (5310, True, TO_TABLE, TABLE_MAIN),
+    (5311, True, TO_TABLE, TABLE_DEFAULT),
+    (5312, True, UNREACHABLE, 0),
+    (5320, False, TO_TABLE, TABLE),
+)
 
 
 class Monitor:
@@ -88,6 +101,15 @@ class Tables:
             found[index] = (name, flags)
         return found
 
+    def bridges(self) -> "list[str]":
+        """Names of the bridges."""
+        found = []
+        for body in self._request(GETLINK, DUMP, struct.pack("=BxHiII", 0, 0, 0, 0, 0)):
+            known = attributes(body[16:])
+            if attributes(known.get(IFLA_LINKINFO, b"")).get(IFLA_INFO_KIND, b"").rstrip(b"\0") == b"bridge":
+                found.append(known.get(IFLA_IFNAME, b"").rstrip(b"\0").decode("utf-8", "replace"))
+        return sorted(found)
+
     def addresses(self) -> "list[tuple[int, bytes, int, int, int]]":
         """All addresses: (link index, address, prefix bits, scope, IFA_F_* flags)."""
         found = []
@@ -101,16 +123,27 @@ class Tables:
                 found.append((index, address, bits, scope, flags))
         return found
 
-    def routes(self, index: int) -> "list[Prefix]":
-        """Our own routes (PROTOCOL) in the main table through the link `index`."""
+    def routes(self, index: int) -> "tuple[list[Prefix], list[Prefix]]":
+        """Our own routes: those through the link `index`, and those thrown back to the host's tables."""
+        through, thrown = [], []
+        for kind, prefix, attribute, protocol in self._routes(TABLE):
+            if protocol == PROTOCOL and kind == TYPE_THROW:
+                thrown.append(prefix)
+            elif protocol == PROTOCOL and attribute.get(RTA_OIF) == struct.pack("=I", index):
+                through.append(prefix)
+        return through, thrown
+
+    def host_routes(self, index: int) -> "list[tuple[Prefix, bool]]":
+        """The host's own, without default ones and without those on the link `index`: (prefix, whether it is a link's). Its routers
+        count as links of one address: they may have that of a peer, and answer DNS and DHCP."""
         found = []
-        for body in self._request(GETROUTE, DUMP, struct.pack("=BBBBBBBBI", *(0,) * 9)):
-            family, bits, _src, _tos, table, protocol = struct.unpack_from("=6B", body)
-            attribute = attributes(body[12:])
-            if protocol != PROTOCOL or table != TABLE_MAIN or attribute.get(RTA_OIF) != struct.pack("=I", index):
+        for kind, prefix, attribute, _protocol in self._routes(TABLE_MAIN):
+            if kind != TYPE_UNICAST or attribute.get(RTA_OIF) == struct.pack("=I", index):
                 continue
-            size = 16 if family == socket.AF_INET6 else 4
-            found.append((attribute.get(RTA_DST, bytes(size)), bits))
+            if len(router := attribute.get(RTA_GATEWAY, b"")) in (4, 16) and router[:2] != LINK_LOCAL:
+                found.append(((router, 8 * len(router)), True))
+            if prefix[1]:
+                found.append((prefix, not {RTA_GATEWAY, RTA_MULTIPATH, RTA_VIA} & set(attribute)))
         return found
 
     def defaults(self) -> "list[tuple[int, int, int, bytes]]":
@@ -124,6 +157,32 @@ class Tables:
             metric, link = (struct.unpack("=I", attribute.get(each, bytes(4)))[0] for each in (RTA_PRIORITY, RTA_OIF))
             found.append((6 if family == socket.AF_INET6 else 4, metric, link, attribute.get(RTA_GATEWAY, b"")))
         return found
+
+    def _routes(self, table: int) -> "Iterator[tuple[int, Prefix, dict[int, bytes], int]]":
+        for body in self._request(GETROUTE, DUMP, struct.pack("=BBBBBBBBI", *(0,) * 9)):
+            family, bits, _src, _tos, short, protocol, _scope, kind = struct.unpack_from("=8B", body)
+            attribute = attributes(body[12:])
+            number = struct.unpack("=I", attribute[RTA_TABLE][:4])[0] if RTA_TABLE in attribute else short
+            size = {socket.AF_INET: 4, socket.AF_INET6: 16}.get(family)
+            if number == table and size and len(prefix := attribute.get(RTA_DST, bytes(size))) == size:
+                yield kind, (prefix, bits), attribute, protocol
+
+    def rules(self) -> "set[tuple[int, int]]":
+        """(family, priority) of our own rules."""
+        found = set()
+        for body in self._request(GETRULE, DUMP, struct.pack("=BBBBBxxBI", *(0,) * 7)):
+            attribute = attributes(body[12:])
+            if attribute.get(FRA_PROTOCOL) == bytes((PROTOCOL,)) and FRA_PRIORITY in attribute:
+                found.add((body[0], struct.unpack("=I", attribute[FRA_PRIORITY][:4])[0]))
+        return found
+
+    def add_rule(self, family: int, rule: "tuple[int, bool, int, int]") -> None:
+        """Add one of RULES; one that is there already is fine."""
+        self._quiet(errno.EEXIST, NEWRULE, CREATE | EXCL, _rule(family, rule))
+
+    def remove_rule(self, family: int, rule: "tuple[int, bool, int, int]") -> None:
+        """Remove it; one that is gone already is fine."""
+        self._quiet(errno.ENOENT, DELRULE, 0, _rule(family, rule))
 
     def set_link(self, index: int, up: bool, mtu: int) -> None:
         """Set the MTU and bring the link up or down. No link-local address is made up for it: nobody could answer there."""
@@ -149,7 +208,7 @@ class Tables:
         self._quiet(errno.EADDRNOTAVAIL, DELADDR, 0, self._address(index, prefix))
 
     def add_route(self, index: int, prefix: "Prefix") -> None:
-        """Add a route of ours. OSError EEXIST if somebody else has it with our metric."""
+        """Add a route of ours; `index` 0: one that throws back. OSError EEXIST if it is there."""
         self._request(NEWROUTE, ACK | CREATE | EXCL, self._route(index, prefix))
 
     def remove_route(self, index: int, prefix: "Prefix") -> None:
@@ -166,9 +225,12 @@ class Tables:
 
     def _route(self, index: int, prefix: "Prefix") -> bytes:
         address, bits = prefix
-        scope = SCOPE_LINK if len(address) == 4 else SCOPE_UNIVERSE
-        header = struct.pack("=BBBBBBBBI", _family(address), bits, 0, 0, TABLE_MAIN, PROTOCOL, scope, TYPE_UNICAST, 0)
-        tail = attribute(RTA_OIF, struct.pack("=I", index)) + attribute(RTA_PRIORITY, struct.pack("=I", METRIC))
+        scope = SCOPE_LINK if index and len(address) == 4 else SCOPE_UNIVERSE
+        kind = TYPE_UNICAST if index else TYPE_THROW
+        header = struct.pack("=BBBBBBBBI", _family(address), bits, 0, 0, 0, PROTOCOL, scope, kind, 0)
+        tail = attribute(RTA_TABLE, struct.pack("=I", TABLE))
+        if index:
+            tail += attribute(RTA_OIF, struct.pack("=I", index))
         return header + attribute(RTA_DST, address) + tail
 
     def _quiet(self, accepted: int, kind: int, flags: int, body: bytes) -> None:
@@ -225,3 +287,21 @@ def attributes(data: bytes) -> "dict[int, bytes]":
 
 def _family(address: bytes) -> int:
     return socket.AF_INET6 if len(address) == 16 else socket.AF_INET
+
+
+def _rule(family: int, rule: "tuple[int, bool, int, int]") -> bytes:
+    priority, marked, action, table = rule
+    body = struct.pack("=BBBBBxxBI", family, 0, 0, 0, 0, action, 0) + attribute(FRA_PRIORITY, struct.pack("=I", priority))
+    if marked:
+        body += attribute(FRA_FWMARK, struct.pack("=I", MARK)) + attribute(FRA_FWMASK, struct.pack("=I", MARK_MASK))
+    if table:
+        body += attribute(FRA_TABLE, struct.pack("=I", table))
+    return body + attribute(FRA_PROTOCOL, bytes((PROTOCOL,)))
+
+
+def bypass(sock: socket.socket) -> None:
+    """What this socket sends never enters the tunnel. Without the right to say so nothing was routed into it either."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, MARK)
+    except PermissionError:
+        pass

@@ -11,13 +11,16 @@ import os
 import selectors
 
 from skerry_core.errors import LocalError
+from skerry_shim import memory
 
-from . import clock, handover, uplinks
+from . import clock, handover, uplinks, wire
 from .dns.service import Names
+from .forwarding import Forwarding
 from .log import Log
 from .membership import Membership
 from .netlink import Monitor, Tables
 from .packetpath import PacketPath
+from .relaying import Relay
 from .state import StateDirectory
 from .streams import Streams
 
@@ -54,9 +57,13 @@ class Node:
         self._wall = clock.Wall()
         self._watch = uplinks.Watch()
         self._uplinks: list[dict[str, Any]] = []
+        self._lans: list[Any] = []
+        self._offered: list[Any] = []  # prefixes that are forwarded
         self._stop, self._pumping, self._unrested = False, False, False
         self._save_at: int | None = None
         self._handed_over = False
+        self._discovery = [0, 0]  # bytes of disco and STUN over UDP: sent, received
+        self.again = False  # another network's state is on the disk: start over with it
         self._hint = -1  # a memfd
         self._hint_at: int | None = None  # when it is written again, if anything happens then
         self._hands: dict[str, Callable[..., None]] = {
@@ -69,6 +76,8 @@ class Node:
             "interface": self._do_interface,
             "save": self._do_save,
             "resolve": self._do_resolve,
+            "relaying": self._do_relaying,
+            "sample": self._do_sample,
         }
 
     # life
@@ -78,11 +87,13 @@ class Node:
         try:
             self.tables = self._kept(Tables(), Tables.close)
             self.monitor = self._kept(Monitor(), Monitor.close)
+            self.forwarding = self._kept(Forwarding(self.path.name, self.state.path, self.tables), Forwarding.clear)
             self.streams = self._kept(Streams(self.selector, self.path.transport), Streams.shut)
             self.selector.register(self.monitor.fileno(), selectors.EVENT_READ, self._network_changed)
             self.selector.register(self.path.transport.fileno(), selectors.EVENT_READ, lambda _mask: None)  # pump() polls it
             self.names = self._kept(Names(self), lambda names: names.close(self._handed_over))
             self.timers.append(self.names)
+            self.relay = self._kept(Relay(self.selector, self.receive), Relay.close)
             self.membership.belongs_to(self)
             self.engine = new_engine(self.membership.config(), saved, self.path.handed)
         except BaseException:
@@ -116,6 +127,14 @@ class Node:
         """Leave run() soon."""
         self._stop = True
 
+    def turn_to(self, prefs: "dict[str, Any]", engine: "dict[str, Any] | None") -> None:
+        """Leave run() soon, to start over with this state. LocalError: it could not be written; all is as before."""
+        self.state.save(prefs, engine)
+        self.again = True
+        for name in (*self.path.transport.descriptors(), handover.HINT):
+            self._store.remove(name)
+        self.stop()
+
     def keep(self) -> None:
         """Have device and sockets kept for the next skerryd, should this one crash."""
         if handover.available() and not self.path.outlives_us():
@@ -133,7 +152,7 @@ class Node:
 
     def hand_over(self) -> bool:
         """Stop, and leave what is alive to the next skerryd; whether that was taken. Only close() may follow."""
-        if not handover.available() or not self.engine.running or self.path.outlives_us():
+        if self.again or not handover.available() or not self.engine.running or self.path.outlives_us():
             return False
         self.save()
         self.path.transport.stop()
@@ -184,7 +203,7 @@ class Node:
         if self._watch.due(now):
             self._tell_uplinks()
         self.streams.handle_timer(now)
-        for other in self.timers:
+        for other in list(self.timers):
             other.handle_timer(now)
         at = self.engine.next_timer()
         if at is not None and at <= now:
@@ -207,11 +226,16 @@ class Node:
     def _tell_uplinks(self) -> None:
         try:
             self.path.interface.check()
-            found = uplinks.look(self.tables, self.path.name, self.path.ports)
+            self.path.interface.refresh()
+            self.forwarding.refresh()
+            found, lans = uplinks.look(self.tables, self.path.name, self.path.ports), uplinks.lans(self.tables, self.path.name)
         except OSError as error:
             self.log.trouble(f"cannot read this host's addresses: {error.strerror or error}", clock.now())
             self._watch.reported(clock.now())
             return
+        if lans != self._lans:
+            self._lans = lans
+            self.receive(("lans", lans))
         if found != self._uplinks:  # most reports are of our own routes
             self._uplinks = found
             self.names.network_changed()
@@ -233,6 +257,8 @@ class Node:
         for item in items:
             if item[0] == "relay-out":
                 self.streams.relay_ready(item[1])
+            elif item[0] == "datagram" and len(item[1]) == 5 and wire.is_discovery(item[2]):
+                self._discovery[1] += wire.datagram(item[1], len(item[2]))
             self.receive(item)
         events, self.streams.events = self.streams.events, []
         for event in events:
@@ -274,6 +300,8 @@ class Node:
 
     def _do_send(self, path: "tuple[Any, ...]", data: bytes) -> None:
         self.path.transport.send(path, data)
+        if len(path) == 5 and wire.is_discovery(data):
+            self._discovery[0] += wire.datagram(path, len(data))
 
     def _do_connect(self, number: int, request: "dict[str, Any]") -> None:
         self.log.debug(f"stream {number} to {request['host']}:{request['port']} ({request['purpose']})")
@@ -295,7 +323,15 @@ class Node:
             self.path.interface.apply(desired)
         except OSError as error:
             self.log.trouble(f"cannot set up {self.path.name}: {error.strerror or error}", clock.now())
+        self._offered = desired["forward"]
+        self.forward()
         for problem in self.path.interface.problems:
+            self.log.trouble(problem, clock.now())
+
+    def forward(self) -> None:
+        """Carry what is offered, as the preferences say."""
+        self.forwarding.apply(self._offered, bool(self.membership.prefs.values.get("snat_subnet_routes", True)))
+        for problem in self.forwarding.problems:
             self.log.trouble(problem, clock.now())
 
     def _do_save(self) -> None:
@@ -304,8 +340,21 @@ class Node:
     def _do_resolve(self, name: str) -> None:
         self.streams.resolve(name)
 
+    def _do_relaying(self, verb: str, *arguments: "Any") -> None:
+        try:
+            self.relay.do(verb, *arguments)
+        except LocalError as error:
+            self.log.trouble(str(error), clock.now())
+
+    def _do_sample(self, count: int, address: bytes, port: int) -> None:
+        from .sampling import sample
+
+        sample(self, count, address, port)
+
     def save(self, both: bool = False) -> bool:
         """Write the state now. A failure is said, kept in `problems`, and tried again."""
+        if self.again:
+            return True  # what is on the disk is another network's
         try:
             self.state.save(self.membership.prefs.save(), self.engine.save(), both)
         except LocalError as error:
@@ -314,7 +363,16 @@ class Node:
             self._save_at = clock.now() + RETRY_SAVE
             return False
         self.problems, self._save_at = [], None
+        memory.give_back()  # the map came, and its text has just been written: both may be megabytes
         return True
+
+    def traffic(self) -> "dict[str, tuple[int, int]]":
+        """Bytes (sent, received) since the start by purpose: see usage."""
+        sent, received = self.path.transport.udp_bytes()
+        found: dict[str, tuple[int, int]] = self.streams.traffic()
+        found["discovery"] = (self._discovery[0], self._discovery[1])
+        found["direct"] = (max(0, sent - self._discovery[0]), max(0, received - self._discovery[1]))
+        return found
 
     @property
     def uplinks(self) -> "list[dict[str, Any]]":
@@ -323,12 +381,15 @@ class Node:
 
     def health(self) -> "list[str]":
         """What is wrong with this host, one sentence each."""
-        return [*self.problems, *self.path.problems, *self.path.interface.problems, *self.names.health()]
+        host = [*self.problems, *self.path.problems, *self.path.interface.problems, *self.names.health()]
+        return [*host, *self.forwarding.health(clock.now())]
 
 
 def new_engine(config: "dict[str, Any]", saved: "dict[str, Any] | None", handed: "dict[str, Any] | None" = None) -> "Any":
-    """The engine, with this host's crypto, randomness and clock."""
+    """The engine, with this host's crypto, randomness and clock, and the recorder before it."""
     from skerry_core.engine import Engine
     from skerry_shim import crypto
 
-    return Engine(config, crypto, os.urandom, clock.now(), saved, handed)
+    from .recorder.recorder import Recorder
+
+    return Recorder(Engine, config, crypto, os.urandom, clock.now(), saved, handed)

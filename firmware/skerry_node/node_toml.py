@@ -7,8 +7,13 @@ hostname = "camera-1"
 tun = "skerry0"
 port = 41641                                   # UDP port; 0 = any free one
 routes = ["192.168.10.0/24"]                   # subnets this node offers to the network
+advertise_exit_node = true                     # offer to carry everything to the Internet
+snat_subnet_routes = true                      # hosts in those subnets see this node's address (default), or else the peer's
 accept_routes = true                           # take subnets that others offer
+exit_node = "office"                           # send everything through that peer: its name or address
+exit_node_allow_lan_access = true              # but not what is for this host's own links
 accept_dns = true                              # names of the network on this host (true unless said otherwise)
+relay_server_port = 40000                      # relay over UDP for others on this port; 0 = any free one, -1 = do not
 ```
 Every field may be left out. An unknown field is an error that names it: a misspelt `gateway` must not look like a
 node that does not want to join. Values are checked by the same functions that check the command line.
@@ -85,6 +90,11 @@ def check_port(value: int) -> "str | None":
     return None if 0 <= value <= 65535 else f"{value} is not a port: expected 1 to 65535, or 0 for any free one"
 
 
+def check_relay_port(value: int) -> "str | None":
+    """What is wrong with the port of a UDP relay, or None."""
+    return None if -1 <= value <= 65535 else f"{value} is not a port: expected 1 to 65535, 0 for any free one, or -1 to relay for nobody"
+
+
 def check_key(value: str) -> "str | None":
     """What is wrong with a pre-auth key (never quoted: it is a secret), or None."""
     if not value or len(value) > 512 or any(c.isspace() or not c.isprintable() for c in value.removeprefix("file:")):
@@ -110,6 +120,15 @@ def check_routes(value: "list[Any]") -> "str | None":
             return f'"{route}" is not a subnet: expected /0 to /{size} after the address'
         if packed & ((1 << (size - int(bits))) - 1):
             return f'"{route}" has bits set after its first {bits}: write the first address of the subnet'
+        if not int(bits):
+            return f'"{route}" is everything: to offer that say --advertise-exit-node (advertise_exit_node = true)'
+    return None
+
+
+def check_exit_node(value: str) -> "str | None":
+    """What is wrong with the name or address of an exit node ("" for none), or None."""
+    if len(value) > 253 or any(not c.isprintable() or c.isspace() for c in value):
+        return f'"{value[:60]}" is no name or address of a peer; `skerry exit-node list` shows the exit nodes'
     return None
 
 
@@ -125,8 +144,13 @@ SCHEMA: "dict[str, tuple[type, str, Check]]" = {
     "tun": (str, "text", check_tun),
     "port": (int, "a number", check_port),
     "routes": (list, "a list of subnets", check_routes),
+    "advertise_exit_node": (bool, "true or false", _accept),
+    "snat_subnet_routes": (bool, "true or false", _accept),
     "accept_routes": (bool, "true or false", _accept),
+    "exit_node": (str, "text", check_exit_node),
+    "exit_node_allow_lan_access": (bool, "true or false", _accept),
     "accept_dns": (bool, "true or false", _accept),
+    "relay_server_port": (int, "a number", check_relay_port),
 }
 
 

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 TUN = "skerry0"
 PORT = 41641
-USAGE = f"""usage: skerryd [--state DIR] [--socket PATH] [--tun NAME] [--port N] [--config FILE] [--verbose]
+USAGE = f"""usage: skerryd [--state DIR] [--socket PATH] [--tun NAME] [--port N] [--config FILE]
+               [--log-file FILE] [--verbose]
 
 The Skerry node: joins this board to a network and keeps it there.
 
@@ -23,6 +24,8 @@ The Skerry node: joins this board to a network and keeps it there.
   --tun NAME       name of the interface (default: {TUN})
   --port N         UDP port, 0 for any free one (default: {PORT})
   --config FILE    node.toml (default: node.toml in the state directory, if there is one)
+  --log-file FILE  write the log there, not to standard error; opened anew at SIGHUP,
+                   kept below 4 MB, the one before as FILE.1
   --verbose        also say what happens inside
   --help, --version
 
@@ -34,7 +37,7 @@ examples:
 
 
 class Options:
-    """`state`, `socket`, `tun` (or None), `port` (or None), `config` (or None), `verbose`, `ask` ("help", "version" or "")."""
+    """`state`, `socket`, `tun` (or None), `port` (or None), `config`, `log_file` (or None), `verbose`, `ask` ("help", "version" or "")."""
 
     def __init__(self) -> None:
         self.state = default_state(os.environ, os.geteuid())
@@ -42,6 +45,7 @@ class Options:
         self.tun: str | None = None
         self.port: int | None = None
         self.config: str | None = None
+        self.log_file: str | None = None
         self.verbose = False
         self.ask = ""
 
@@ -59,7 +63,7 @@ def parse(argv: "list[str]") -> Options:
             options.ask = "version"
         elif name in ("-v", "--verbose"):
             options.verbose = True
-        elif name in ("--state", "--socket", "--tun", "--port", "--config"):
+        elif name in ("--state", "--socket", "--tun", "--port", "--config", "--log-file"):
             if not equals:
                 if not words:
                     raise LocalError(f"{name} needs a value; see skerryd --help")
@@ -82,7 +86,7 @@ def _take(options: Options, name: str, value: str) -> None:
         options.tun = value
         wrong = node_toml.check_tun(value)
     else:
-        setattr(options, name[2:], value)
+        setattr(options, name[2:].replace("-", "_"), value)
         wrong = None
     if wrong:
         raise LocalError(f"{name}: {wrong}")

@@ -15,15 +15,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-FIELDS = ("gateway", "key", "hostname", "routes", "accept_routes", "accept_dns")
+ROUTING = ("routes", "advertise_exit_node", "accept_routes", "exit_node", "exit_node_allow_lan_access", "snat_subnet_routes")
+FIELDS = ("gateway", "key", "hostname", "accept_dns", "relay_server_port", *ROUTING)
+EXIT = ("0.0.0.0/0", "::/0")
 
 
 class Prefs:
-    """`values`: gateway, key, hostname, routes, accept_routes, accept_dns (each may be missing) and `want_running`."""
+    """`values`: FIELDS (each may be missing) and `want_running`."""
 
     def __init__(self, stored: "dict[str, Any]", file: "dict[str, Any]") -> None:
         known = {name: value for name, value in stored.items() if _fits(name, value)}
         self.values: dict[str, Any] = known
+        self.networks = networks(stored.get("networks"))  # those not in use: networks.py
         before: Any = stored.get("file")
         before = before if isinstance(before, dict) else {}
         self.values.setdefault("want_running", "gateway" in file)
@@ -42,7 +45,7 @@ class Prefs:
 
     def save(self) -> "dict[str, Any]":
         """JSON-able, for the state directory."""
-        return {**self.values, "file": self._file}
+        return {**self.values, "file": self._file, **({"networks": self.networks} if self.networks else {})}
 
     def set(self, changes: "dict[str, Any]") -> None:
         """Take checked changes; LocalError names what is wrong, and nothing is changed then."""
@@ -54,6 +57,10 @@ class Prefs:
         value = self.values.get("key")
         return node_toml.read_key(value) if value else None
 
+    def offered(self) -> "list[str]":
+        """The prefixes this node offers to carry."""
+        return [*self.values.get("routes", []), *(EXIT if self.values.get("advertise_exit_node") else ())]
+
     def logged_out(self) -> None:
         """Forget what joins this node by itself."""
         self.values.pop("key", None)
@@ -62,6 +69,16 @@ class Prefs:
     def used_key(self) -> None:
         """The node is a member: the key is of no use to anybody but a thief."""
         self.values.pop("key", None)
+
+
+def networks(value: "Any") -> "dict[str, Any]":
+    """What the state says of other networks; what is damaged is left out."""
+    found: dict[str, Any] = {}
+    for name, kept in value.items() if isinstance(value, dict) else ():
+        good = isinstance(kept, dict) and isinstance(kept.get("prefs"), dict) and isinstance(kept.get("engine"), dict | None)
+        if good and isinstance(kept["prefs"].get("gateway"), str):
+            found[name] = {"prefs": kept["prefs"], "engine": kept.get("engine")}
+    return found
 
 
 def base(gateway: str) -> str:

@@ -9,11 +9,14 @@ DIR/                          0700, one skerryd at a time (flock on DIR/lock)
   state.json.board-XXXXXXXX   the state of another board (the card was moved); used again on that board
 ```
 A write is: write .new, fsync, rename state.json to .bak (only if it is known to be good), rename .new to state.json,
-fsync the directory. Whatever the moment of a cut, the loader finds the old state or the new one.
+fsync the directory. Whatever the moment of a cut, the loader finds the old state or the new one. A disk that takes no writes does not
+keep a member from starting: it runs from what is there, says so, and sets aside what it must before the first write that succeeds.
 
 `engine` is `Engine.save()`: opaque here, secret, never printed. This module does not know what is in it.
 """
 
+import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 NAME = "state.json"
+FROZEN = (errno.EROFS, errno.ENOSPC, errno.EDQUOT)  # a member goes on from what is there
 LIMIT = 64 << 20  # bytes; a map of 10,000 nodes is a quarter of this
 
 
@@ -78,6 +82,8 @@ class StateDirectory:
         self._check = check
         self._good = False  # state.json may become the last good copy
         self._lock: int | None = None
+        self._aside: list[tuple[str, str]] = []  # what must be renamed before anything is written
+        self._frozen: OSError | None = None  # why nothing can be written, if that was seen at the start
         self._written: tuple[int, int] | None = None  # what this process wrote last: size and hash
 
     def open(self) -> None:
@@ -85,8 +91,9 @@ class StateDirectory:
         try:
             os.makedirs(self.path, mode=0o700, exist_ok=True)
             self._tighten(self.path, 0o700)
-            self._lock = os.open(self._file("lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = self._open_lock()
+            if self._lock is not None:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self.close()
             raise LocalError(
@@ -95,6 +102,19 @@ class StateDirectory:
         except OSError as error:
             self.close()
             raise self._unwritable(error) from None
+
+    def _open_lock(self) -> "int | None":
+        path = self._file("lock")
+        try:
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            if error.errno not in FROZEN or not os.path.exists(self._file(NAME)):
+                raise
+            self._frozen = error
+        try:
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None  # a full disk, and the first start on it: two skerryds at once would both only read
 
     def close(self) -> None:
         """Let go of the directory."""
@@ -105,6 +125,11 @@ class StateDirectory:
     def load(self) -> "tuple[dict[str, Any], dict[str, Any] | None]":
         """Give (prefs, engine): `engine` is None on a first start, or when the keys belong to another board."""
         document = self._newest_good()
+        if self._frozen is not None and document is None:
+            raise self._unwritable(self._frozen)
+        if self._frozen is not None:
+            lost = "This node runs from what is there; what it learns is lost at its next start"
+            self.notes.append(f"{self._unwritable(self._frozen)}. {lost}")
         if document is not None and not self._is_ours(document):
             document = self._change_board(document)
         if document is None:
@@ -122,6 +147,7 @@ class StateDirectory:
         if not both and mark == self._written and os.path.exists(self._file(NAME)):
             return  # it is there already: flash wears, and the disk is what a command waits for longest
         self._written = None
+        self._set_aside_now()
         try:
             self._files.write(self._file(NAME + ".new"), data)
             if self._good and os.path.exists(self._file(NAME)):
@@ -131,6 +157,8 @@ class StateDirectory:
             self._files.sync(self.path)
             self._written = mark
         except OSError as error:
+            with contextlib.suppress(OSError):
+                os.unlink(self._file(NAME + ".new"))  # half a file takes room that is wanted
             raise self._unwritable(error) from None
 
     def _file(self, name: str) -> str:
@@ -149,7 +177,11 @@ class StateDirectory:
     def _tighten(self, path: str, mode: int) -> None:
         found = os.stat(path).st_mode & 0o777
         if found & ~mode:
-            os.chmod(path, mode)
+            try:
+                os.chmod(path, mode)
+            except OSError as error:
+                self.notes.append(f"{path} is open to others (mode {found:o}) and cannot be changed: {error.strerror}")
+                return
             self.notes.append(f"{path} was open to others (mode {found:o}); it is {mode:o} now. Keys in it may have been read")
 
     def _newest_good(self) -> "dict[str, Any] | None":
@@ -201,15 +233,26 @@ class StateDirectory:
         return document
 
     def _set_aside(self, path: str, name: str) -> None:
-        free = name
-        count = 1
-        while os.path.exists(self._file(free)):
-            free = f"{name}-{count}"
-            count += 1
+        """Rename what must not be overwritten; where the disk takes no writes now, before the first write."""
+        self._aside.append((path, name))
         try:
-            self._files.rename(path, self._file(free))
-        except OSError as error:
-            raise self._unwritable(error) from None
+            self._set_aside_now()
+        except LocalError as error:
+            self.notes.append(str(error))
+
+    def _set_aside_now(self) -> None:
+        while self._aside:
+            path, name = self._aside[0]
+            free, count = name, 1
+            while os.path.exists(self._file(free)):
+                free = f"{name}-{count}"
+                count += 1
+            try:
+                if os.path.exists(path):
+                    self._files.rename(path, self._file(free))
+            except OSError as error:
+                raise self._unwritable(error) from None
+            self._aside.pop(0)
 
     def _is_ours(self, document: "dict[str, Any]") -> bool:
         stored = document["board"]
@@ -240,7 +283,8 @@ class StateDirectory:
         self.notes.append(
             "the state belongs to another board (the card was moved or copied): this node makes new keys and has to be admitted again"
         )
-        return {**document, "engine": None}
+        prefs = {name: value for name, value in document["prefs"].items() if name != "networks"}  # with keys of other networks
+        return {**document, "prefs": prefs, "engine": None}
 
 
 def read(path: str) -> "dict[str, Any]":

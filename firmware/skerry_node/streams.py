@@ -16,8 +16,9 @@ import os
 import selectors
 import socket
 
-from . import tls, zstd
+from . import tls, wire, zstd
 from .loading import Loading
+from .netlink import bypass
 from .resolver import Resolver, interleave, literal
 from .tls import Refused, Tls
 
@@ -73,6 +74,7 @@ class Streams:
         self._names: dict[int, str] = {}
         self._lookups = 0
         self._now = 0
+        self._ended: dict[str, tuple[int, int]] = {}  # bytes of streams that are gone, by purpose
         self._loading = Loading(tls.load, zstd.load)
         selector.register(self._resolver.fileno(), selectors.EVENT_READ, self._resolved)
         selector.register(self._loading.fileno(), selectors.EVENT_READ, self._loaded)
@@ -149,6 +151,20 @@ class Streams:
                 self._selector.unregister(thread.fileno())
             thread.close()
 
+    def traffic(self) -> "dict[str, tuple[int, int]]":
+        """purpose: (sent, received) since the start, with TCP and IP headers."""
+        found = dict(self._ended)
+        for stream in self._streams.values():
+            if stream.socket is not None:
+                self._count(found, stream)
+        return found
+
+    def _count(self, found: "dict[str, tuple[int, int]]", stream: Stream) -> None:
+        assert stream.socket is not None
+        sent, received = wire.stream(stream.socket)
+        before = found.get(stream.request["purpose"], (0, 0))
+        found[stream.request["purpose"]] = (before[0] + sent, before[1] + received)
+
     def next_timer(self) -> "int | None":
         """When handle_timer has something to do."""
         return min((at for s in self._streams.values() for at in (s.deadline, s.next_attempt) if at is not None), default=None)
@@ -199,6 +215,7 @@ class Streams:
     def _begin(self, stream: Stream, family: int, host: str, port: int) -> socket.socket:
         attempt = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
+            bypass(attempt)
             code = attempt.connect_ex((host, port))
             if code and code not in PENDING:
                 raise OSError(code, os.strerror(code))
@@ -351,6 +368,7 @@ class Streams:
         if stream.socket is not None:
             if stream.socket in self._selector.get_map():
                 self._selector.unregister(stream.socket)
+            self._count(self._ended, stream)
             stream.socket.close()
             stream.socket = None
         stream.state = "gone"

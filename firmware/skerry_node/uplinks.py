@@ -3,6 +3,7 @@
 `look()` gives `[{"uplink": 0, "addresses": [(family, address), ...], "port4": n, "port6": n, "via": [text, ...]}]`: one
 uplink in this version, with the usable addresses of every link that is up, our own tunnel, other tunnels and loopback left
 out, and of each family the default route that the kernel prefers (least metric), as "family link gateway".
+`lans()` gives the prefixes there.
 `Watch` says when to look again: 20 ms after a change, then ever rarer while they go on, at last twice a second.
 """
 
@@ -36,6 +37,12 @@ def ways(tables: netlink.Tables, usable: "set[int]") -> "list[str]":
         if (link in usable or not link) and (family not in best or metric < best[family][0]):
             best[family] = (metric, link, gateway)
     return [f"{family} {best[family][1]} {best[family][2].hex()}" for family in sorted(best)]
+
+
+def lans(tables: netlink.Tables, own: str) -> "list[tuple[bytes, int]]":
+    """The prefixes of the links of this host, tunnels and loopback left out: what is near, and none of an exit node's business."""
+    near = {index for index, (name, flags) in tables.links().items() if flags & netlink.IFF_UP and not is_tunnel(name, own, flags)}
+    return sorted({(address, bits) for index, address, bits, scope, _ in tables.addresses() if index in near and scope in (0, 200)})
 
 
 def is_tunnel(name: str, own: str, flags: int) -> bool:

@@ -1,6 +1,6 @@
 /* What a UDP relay lets up to Python: three kinds of datagrams, each checked for its length and limited, so that floods end here.
  *
- *   STUN      a Binding request of 40 bytes                     50 a second of one IPv4 address or IPv6 /64, 4000 in all
+ *   STUN      a Binding request of 40 bytes, or 96 (behaviour)  50 a second of one IPv4 address or IPv6 /64, 4000 in all
  *   disco     124 to 1500 bytes: a ping with its sender's key   the same, together with STUN
  *   Geneve    control bit, disco, 168 bytes or a little more: the handshake of a pair. Its network id has to be open and the sender's key
  *             one of the two that the id was opened for; 20 a second of one id, 1000 in all
@@ -9,7 +9,7 @@
 
 #include "peerrelay.h"
 
-enum { STUN_REQUEST = 40, DISCO_HEAD = 6 + 32 + 24, DISCO_SEAL = 16 + 2, GENEVE_HEAD = 8 };
+enum { STUN_REQUEST = 40, STUN_BEHAVIOUR = 96, DISCO_HEAD = 6 + 32 + 24, DISCO_SEAL = 16 + 2, GENEVE_HEAD = 8 };
 enum { PING = DISCO_HEAD + DISCO_SEAL + 12 + 32, PING_MOST = 1500 };
 enum { HANDSHAKE = GENEVE_HEAD + DISCO_HEAD + DISCO_SEAL + 72, HANDSHAKE_MOST = HANDSHAKE + 96 };
 
@@ -56,7 +56,7 @@ int admit(peerrelay *r, const struct path *from, const uint8_t *data, size_t len
     }
     if (is_handshake(data, len))
         return handshake(r, data, now_us);
-    if (len == STUN_REQUEST && data[0] == 0 && data[1] == 1 && memcmp(data + 4, cookie, sizeof cookie) == 0)
+    if ((len == STUN_REQUEST || len == STUN_BEHAVIOUR) && data[0] == 0 && data[1] == 1 && memcmp(data + 4, cookie, sizeof cookie) == 0)
         return plain(r, from, now_us);
     if (len >= PING && len <= PING_MOST && memcmp(data, magic, sizeof magic) == 0)
         return plain(r, from, now_us);

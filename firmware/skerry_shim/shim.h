@@ -1,6 +1,7 @@
 /* What Python sees of the C: cffi reads this file as it stands, so it has functions and opaque types only. */
 
 int shim_version(void);
+void shim_trim(void); /* give memory that was freed back to the system, where the C library keeps it */
 
 /* crypto.c, salsa.c: 1 done, 0 the input is refused (low-order point, bad tag, bad signature), -1 libcrypto failed */
 int shim_x25519(uint8_t *shared, const uint8_t *private_key, const uint8_t *public_key);
@@ -36,6 +37,7 @@ int64_t shim_poll(shim_transport *t, uint8_t *out, size_t cap); /* records; byte
 int shim_peer_stats(shim_transport *t, uint64_t peer, uint64_t *out4); /* 0: no such peer */
 int shim_counters(shim_transport *t, uint64_t *out, int room); /* how many; the first is to_python */
 const char *shim_counter_name(int i);
+void shim_udp_bytes(shim_transport *t, uint64_t *out2); /* sent, received by all sockets, with UDP and IP headers */
 int shim_datagram(shim_transport *t, const uint8_t *path, const uint8_t *data, size_t len);
 int shim_packet(shim_transport *t, const uint8_t *data, size_t len); /* both: 0 without memory */
 int64_t shim_datagrams(shim_transport *t, uint8_t *out, size_t cap);

@@ -91,6 +91,8 @@ int socket_find(const transport *t, int uplink, int family)
 static int place(transport *t, int slot, struct udp_socket fresh)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.u32 = (uint32_t)slot};
+    int mark = OUTSIDE_MARK;
+    setsockopt(fresh.fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark); /* not without CAP_NET_ADMIN, which whoever routes has */
     if (epoll_ctl(t->epoll_fd, EPOLL_CTL_ADD, fresh.fd, &event) < 0)
         return -errno;
     if (slot < t->socket_count)

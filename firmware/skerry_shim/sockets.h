@@ -9,6 +9,8 @@
 
 enum { SOCKET_SEGMENT = 103, SOCKET_GRO = 104 }; /* linux/udp.h: UDP_SEGMENT (u16 with a send), UDP_GRO (int with what is received) */
 
+enum { OUTSIDE_MARK = 0x530000 }; /* skerry_node/netlink.py routes what carries it (mask 0xff0000) past the tunnel */
+
 union any_address {
     struct sockaddr plain;
     struct sockaddr_in v4;

@@ -4,6 +4,7 @@
 #include "transport.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,13 @@
 int shim_version(void)
 {
     return 1;
+}
+
+void shim_trim(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 static void init_locks(transport *t)
@@ -300,6 +308,12 @@ static const char *const NAMES[] = {"to_python", DROPS(DROP_NAME)};
 const char *shim_counter_name(int i)
 {
     return NAMES[i];
+}
+
+void shim_udp_bytes(shim_transport *t, uint64_t *out2)
+{
+    out2[0] = atomic_load(&t->udp_sent);
+    out2[1] = atomic_load(&t->udp_received);
 }
 
 int shim_counters(shim_transport *t, uint64_t *out, int room)

@@ -141,6 +141,7 @@ struct shim_transport {
     int thread_count;
 
     struct capture capture;
+    atomic_ullong udp_sent, udp_received; /* bytes, with UDP and IP headers */
 
     atomic_llong clock; /* ms, or -1: the monotonic clock */
     atomic_llong answered; /* when a packet was last answered as too big */

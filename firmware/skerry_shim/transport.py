@@ -112,6 +112,12 @@ class Transport(Owned):
         """to_python and drop_<reason>; a reason that never occurred is left out."""
         return self._counted(_lib.shim_counters, _lib.shim_counter_name)
 
+    def udp_bytes(self) -> tuple[int, int]:
+        """(sent, received) by all sockets since the start, with UDP and IP headers."""
+        out = _ffi.new("uint64_t[2]")
+        _lib.shim_udp_bytes(self._live(), out)
+        return int(out[0]), int(out[1])
+
     def features(self) -> dict[str, bool]:
         """What the kernel and the processor take over from the packet path, and whether it is in use now: `vnet_hdr` (TUN with virtio
         headers), `tso` and `uso` (TCP and UDP super-packets read from TUN), `merge_tcp` and `merge_udp` (written to it), `udp_segment` and

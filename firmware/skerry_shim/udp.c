@@ -14,6 +14,11 @@
  * gather. */
 enum { FLOOD_PAUSE_US = 300 };
 
+static size_t headers(const struct path *p, size_t datagrams)
+{
+    return datagrams * (p->family == 4 ? 28 : 48);
+}
+
 static void take_in(struct outbox *o, const struct path *from, uint8_t *data, size_t len, size_t size)
 {
     do {
@@ -33,7 +38,7 @@ size_t udp_receive(struct work *w, int slot)
     union control controls[BATCH];
     struct outbox o = {.t = t, .opening = &w->opening, .inward = &w->inward};
     struct path path;
-    size_t bytes = 0;
+    size_t bytes = 0, wire = 0;
     for (int i = 0; i < BATCH; i++) {
         vectors[i] = (struct iovec){w->receive_buffers + (size_t)i * SLOT, SLOT};
         messages[i] = (struct mmsghdr){.msg_hdr = {&from[i], sizeof from[i], &vectors[i], 1, &controls[i], sizeof controls[i], 0}};
@@ -57,7 +62,9 @@ size_t udp_receive(struct work *w, int slot)
             capture_received(t, &path, vectors[i].iov_base, len, size);
         take_in(&o, &path, vectors[i].iov_base, len, size);
         bytes += len;
+        wire += len + headers(&path, size && len ? (len + size - 1) / size : 1);
     }
+    atomic_fetch_add_explicit(&t->udp_received, wire, memory_order_relaxed);
     opening_flush(&o);
     order_wait(&t->inward, w->opening.place);
     coalesce_flush(&w->inward);
@@ -145,6 +152,14 @@ static int send_group(transport *t, int slot, const struct outbox_item *items, i
     return sent;
 }
 
+static size_t group_bytes(const struct outbox_item *items, int count)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < count; i++)
+        bytes += items[i].len + headers(&items[i].path, (size_t)items[i].messages) + (items[i].front ? GENEVE * (size_t)items[i].messages : 0);
+    return bytes;
+}
+
 int udp_send(transport *t, const struct outbox_item *items, int count)
 {
     int sent = 0, run;
@@ -153,7 +168,10 @@ int udp_send(transport *t, const struct outbox_item *items, int count)
         for (run = 1; i + run < count && items[i + run].path.uplink == items[i].path.uplink &&
                       items[i + run].path.family == items[i].path.family;)
             run++;
-        sent += send_group(t, slot, items + i, run);
+        int went = send_group(t, slot, items + i, run);
+        if (went)
+            atomic_fetch_add_explicit(&t->udp_sent, group_bytes(items + i, run), memory_order_relaxed);
+        sent += went;
     }
     return sent;
 }

@@ -13,6 +13,7 @@ import time
 import tomllib
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -29,6 +30,7 @@ _EXAMPLES = """examples:
   skerry-gateway keys create --user owner --reusable --tag tag:cam --json
   skerry-gateway nodes list
   skerry-gateway nodes remove camera-1
+  skerry-gateway routes approve office 192.168.1.0/24      let the node office carry a subnet to the others
   skerry-gateway policy get > policy.hujson                edit it, then:
   skerry-gateway policy set policy.hujson
   skerry-gateway dns set --route corp.example=10.0.0.53 --record nas=192.168.10.5
@@ -92,12 +94,13 @@ def serve_options(args: argparse.Namespace) -> Options:
         values[name] = parse_listen(name, values[name], default[1]) if values[name] else default
     for name in _PATHS:
         values[name] = Path(values[name]) if values[name] else None
+    values["stun_other"] = parse_ipv4("stun_other", values["stun_other"] or "")
     state = getattr(args, "state", None) or (Path(file["state"]) if "state" in file else default_state())
     relays = bool(file.get("udp_relay", True)) if args.udp_relay is None else args.udp_relay
     return Options(state=state, udp_relay=relays, json=getattr(args, "json", False), config=args.config, **values)
 
 
-_CONFIG = ("url", "listen", "stun_listen", "tls_cert", "tls_key")
+_CONFIG = ("url", "listen", "stun_listen", "stun_other", "tls_cert", "tls_key")
 _SWITCHES = ("udp_relay",)
 
 
@@ -115,6 +118,14 @@ def _read_config(path: Path) -> dict[str, Any]:
             known = f"there are state, {', '.join(_CONFIG)}, and {', '.join(_SWITCHES)} (true or false)"
             raise LocalError(f'{path}: "{name}" is not a setting with a text; {known}')
     return found
+
+
+def parse_ipv4(name: str, text: str) -> str:
+    """An IPv4 address, or nothing."""
+    try:
+        return str(IPv4Address(text)) if text else ""
+    except ValueError:
+        raise LocalError(f"--{name.replace('_', '-')} {text}: expected another IPv4 address of this machine, such as 192.0.2.2") from None
 
 
 def parse_listen(name: str, text: str, default_port: int) -> tuple[str, int]:
@@ -275,7 +286,8 @@ def _taking(*names: str) -> Arguments:
 
 def build_parser() -> argparse.ArgumentParser:
     builder = _Builder()
-    for section in (_serve_parser, _users_parser, _nodes_parser, _keys_parser, _policy_parser, _network_parser, _dns_parser):
+    people = (_users_parser, _nodes_parser, _routes_parser, _keys_parser)
+    for section in (_serve_parser, *people, _policy_parser, _network_parser, _dns_parser):
         section(builder)
     return builder.parser
 
@@ -285,11 +297,13 @@ def _serve_parser(builder: _Builder) -> None:
     serve.add_argument("--url", metavar="URL", help="how people and nodes reach this gateway, such as https://vpn.example.org")
     serve.add_argument("--listen", metavar="ADDR:PORT", help="TCP: control, relay and console (default :8080)")
     serve.add_argument("--stun-listen", metavar="ADDR:PORT", help="UDP: relay and STUN, and STUN on the next port (default :3478)")
+    words = "a second IPv4 address of this machine for STUN: nodes then learn more of their NATs (RFC 5780)"
+    serve.add_argument("--stun-other", metavar="ADDR", help=words)
     words = "relay between nodes without a direct path on the first UDP port (default: do)"
     serve.add_argument("--udp-relay", action=argparse.BooleanOptionalAction, default=None, help=words)
     serve.add_argument("--tls-cert", metavar="FILE", help="certificate chain, PEM")
     serve.add_argument("--tls-key", metavar="FILE", help="the certificate's private key, PEM")
-    serve.add_argument("--config", type=Path, metavar="FILE", help="TOML: state, url, listen, stun_listen, tls_cert, tls_key, udp_relay")
+    serve.add_argument("--config", type=Path, metavar="FILE", help=f"TOML: state, {', '.join((*_CONFIG, *_SWITCHES))}")
 
 
 def _users_parser(builder: _Builder) -> None:
@@ -320,6 +334,15 @@ def _nodes_parser(builder: _Builder) -> None:
     rename.add_argument("name", metavar="NAME")
     for name, words in (("expire", "end a node's key: it must sign in again"), ("remove", "remove a node")):
         builder.action(nodes, name, words, _taking("node")).add_argument("node", metavar="NODE", help="name or id")
+
+
+def _routes_parser(builder: _Builder) -> None:
+    routes = builder.group("routes", "subnets and exit nodes: what nodes offer to carry, and what they may")
+    builder.action(routes, "list", "list routes", _taking())
+    for name, words in (("approve", "let a node carry routes it advertises"), ("withdraw", "take the approval of routes back")):
+        action = builder.action(routes, name, words, _taking("node", "routes"))
+        action.add_argument("node", metavar="NODE", help="name or id")
+        action.add_argument("routes", nargs="*", metavar="ROUTE", help="such as 192.168.1.0/24, or exit-node (default: all it has)")
 
 
 def _keys_parser(builder: _Builder) -> None:

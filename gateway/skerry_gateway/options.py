@@ -19,4 +19,5 @@ class Options:
     tls_key: Path | None = None
     config: Path | None = None  # the file some of these came from
     udp_relay: bool = True  # relay between nodes on the first UDP port
+    stun_other: str = ""  # a second IPv4 address of this machine that STUN answers on too, so that nodes learn how their NAT filters
     json: bool = False  # print start-up facts as JSON lines

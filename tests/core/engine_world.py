@@ -14,7 +14,7 @@ import h2.config
 import h2.connection
 import h2.events
 
-from skerry_core import derp, http1, path, stun
+from skerry_core import derp, geneve, http1, path, stun
 from skerry_core.engine import Engine
 from skerry_core.errors import PeerError
 from skerry_core.noise.control import ControlResponder
@@ -87,6 +87,8 @@ class World:
         for device in self.devices:
             if device.endpoint == destination and device.engine is not None:
                 device.transport.datagram(path.udp(0, *source), data)
+            elif device.relay_at == destination and device.engine is not None:
+                device.relayed(source, data)
 
 
 class Stream:
@@ -145,6 +147,7 @@ class Device:
         self.config = {"gateway": "http://gateway.test", "hostname": f"node{number}", "auth_key": "good", "wanted": True, **config}
         self.saved, self.engine, self.streams, self.inbox, self.happened, self.saves = saved, None, {}, [], [], 0
         self.interface, self.applied, self.wall, self.tokens = None, [], WALL, 0
+        self.relay_at, self.pairs, self.heard = None, {}, {}  # of the UDP relay it offers
         world.devices.append(self)
         if start:
             self.start()
@@ -243,12 +246,45 @@ class Device:
     def _resolve(self, name):
         self.receive(("resolved", name, []))
 
+    def _sample(self, count, address, port):
+        """Tests that are about it answer themselves."""
+
     def _interface(self, wanted):
         self.interface = wanted
 
     def _save(self):
         self.saves += 1
         self.saved = json.loads(json.dumps(self.engine.save()))
+
+    def _relaying(self, verb, *arguments):
+        """What skerryd does in C: the places of a UDP relay, and what passes through them."""
+        if verb == "serve":
+            self.relay_at = None if arguments[0] is None else (self.endpoint[0], arguments[0] or 7777)
+            self.pairs, self.heard = {}, {}
+            if self.relay_at is not None:
+                self.receive(("relaying", "serving", self.relay_at[1], ""))
+        elif verb == "open":
+            self.heard[arguments[0]] = [0, 0]
+        elif verb == "bind":
+            self.pairs[arguments[0]] = arguments[1:]
+        elif verb == "close":
+            self.pairs.pop(arguments[0], None)
+            del self.heard[arguments[0]]
+        elif verb == "ask":
+            self.receive(("relaying", "heard", arguments[0], tuple(self.heard[arguments[0]])))
+        else:
+            self.world.datagram(self.relay_at, (arguments[0][2], arguments[0][3]), arguments[1])
+
+    def relayed(self, source, data):
+        """A datagram came to the relay's port."""
+        where, found = path.udp(0, *source), geneve.decode(data)
+        if found is None or found[2]:
+            self.receive(("relaying", "datagram", where, data))
+        elif where in self.pairs.get(found[1], ()):
+            side = self.pairs[found[1]].index(where)
+            self.heard[found[1]][side] = self.world.now
+            other = self.pairs[found[1]][1 - side]
+            self.world.datagram(self.relay_at, (other[2], other[3]), data)
 
     # what tests ask
 
@@ -478,7 +514,10 @@ class GatewaySession:
             return
         if not request["Stream"]:
             self.server.updates += 1
-            new = "DiscoKey" not in node
+            offers = {"PeerRelay": True} if request["Hostinfo"].get("PeerRelay") else {}
+            known = node.get("Hostinfo", {})
+            new = "DiscoKey" not in node or offers.get("PeerRelay") != known.get("PeerRelay")
+            node["Hostinfo"] = {**{name: value for name, value in known.items() if name != "PeerRelay"}, **offers}
             node.update({"DiscoKey": request["DiscoKey"], "Endpoints": request.get("Endpoints", [])})
             node["HomeDERP"] = request["Hostinfo"].get("NetInfo", {}).get("PreferredDERP", 0)
             patch = {"NodeID": node["ID"], "Endpoints": node["Endpoints"], "DERPRegion": node["HomeDERP"], "DiscoKey": node["DiscoKey"]}

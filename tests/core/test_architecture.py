@@ -11,11 +11,12 @@ ROOT = Path(__file__).parent.parent.parent
 FOLDERS = {
     "skerry_core": "firmware", "skerry_shim": "firmware", "skerry_node": "firmware", "skerry_micro": "firmware",
     "skerry_board": "board", "skerry_gateway": "gateway", "skerry_image": "build",
+    "skerry_web": "web",
 }
 ALLOWED = {
-    "skerry_core": set(), "skerry_shim": {"skerry_core"}, "skerry_node": {"skerry_core", "skerry_shim", "skerry_board"},
-    "skerry_micro": {"skerry_core"}, "skerry_board": {"skerry_core"}, "skerry_gateway": {"skerry_core", "skerry_shim"},
-    "skerry_image": {"skerry_board"},
+    "skerry_core": set(), "skerry_shim": {"skerry_core"}, "skerry_node": {"skerry_core", "skerry_shim", "skerry_board", "skerry_web"},
+    "skerry_micro": {"skerry_core"}, "skerry_board": {"skerry_core"}, "skerry_gateway": {"skerry_core", "skerry_shim", "skerry_web"},
+    "skerry_image": {"skerry_board", "skerry_core"}, "skerry_web": set(),
 }
 HEAVY = {"asyncio", "aiohttp", "logging", "http.client", "urllib.request", "dataclasses", "email", "sqlite3", "typing"}
 

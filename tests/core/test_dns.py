@@ -432,3 +432,33 @@ def test_only_domains_are_told_to_others():
     assert world.names.search == ["tn.example", "ok_1.example"]
     assert all(names.is_domain(each) for each in world.names.domains) and "a b" not in world.names.domains
     assert len(World(Domains=[f"d{number}.example" for number in range(99)]).names.search) == 32
+
+
+def test_with_an_exit_node_it_is_asked_and_servers_of_the_lan_are_not():
+    lan, own, public = [(ip.parse_address(text), 53) for text in ("192.168.1.1", "127.0.0.1", "198.51.100.1")]
+    more = [(ip.parse_address(text), 53) for text in ("fe80::1", "fd00::1", "10.0.0.1", "172.31.0.1", "100.64.0.9", "169.254.1.1")]
+    exit = (ip.parse_address("100.64.0.2"), 80, "http")
+    assert Names(netmap(), [lan, own, public, *more], [exit]).default == [exit, own, public]
+    assert Names(netmap(), [lan, public]).default == [lan, public] and Names(netmap(), [lan], []).default == []
+    assert Names(netmap(FallbackResolvers=[{"Addr": "10.0.0.53:5353"}]), [lan], []).default == [CORP]
+    assert Names(netmap(Resolvers=[{"Addr": "10.0.0.53:5353"}]), [lan], [exit]).default == [CORP]
+    assert names.reached_from_elsewhere(ip.parse_address("2001:db8::1")) and not names.reached_from_elsewhere(ip.parse_address("::"))
+
+
+def test_guests_hear_what_everybody_is_told():
+    world = World(Routes={"corp.example": [{"Addr": "10.0.0.53"}]}, ExtraRecords=[{"Name": "nas.tn.example", "Value": "192.168.1.5"}])
+
+    def asked(token, name):
+        assert world.resolver.query(token, ask(name), False, world.now, guest=True)
+        world.turn()
+        return world.replies.get(token)
+
+    ours = ("camera-1", "camera-1.tn.example", "nobody.tn.example", "nas.tn.example", "www.corp.example", "localhost")
+    for number, name in enumerate(ours):
+        assert asked(number, name)[3] & 15 == message.REFUSED
+    world.query("own", "www.corp.example")
+    world.answered(1, reply_to(world.asks[1][2], bytes(4)))
+    assert asked("kept", "www.corp.example")[3] & 15 == message.REFUSED
+    assert asked("www", "www.example") is None and world.asks[2][0] == FIRST
+    world.answered(2, reply_to(world.asks[2][2], bytes([192, 0, 2, 9])))
+    assert world.addresses("www") == ["192.0.2.9"]

@@ -175,6 +175,37 @@ def test_logout_forgets_and_tells():
     assert running(world, a)
 
 
+def test_a_gateway_that_tells_of_the_farewell_before_it_answers():
+    world = World()
+    a = Device(world, 1)
+    assert running(world, a)
+    own = {"KeyExpiry": _time(world.now - 1_000, world.gateway.wall)}
+
+    def answer(request):
+        if request.get("Expiry", "").startswith("1970"):
+            world.gateway.sessions[0].respond({"Node": {**world.gateway.node(world.gateway.sessions[0].machine), **own}})
+
+    world.gateway.answer = answer
+    before = len(registrations(world))
+    assert a.command("logout") == {"state": "NeedsLogin"}
+    world.run(5_000)
+    assert len(registrations(world)) == before + 1  # the farewell alone; nothing renews what was given up
+    assert a.engine.state == "NeedsLogin" and not a.streams and not a.engine.status()["auth_url"]
+    a.command("up", key="good")
+    assert running(world, a)
+
+
+def test_giving_up_on_a_gateway_forgets_a_key_that_nobody_had():
+    world = World()
+    a = Device(world, 1)
+    a.command("up", key="good", gateway=f"http://gateway.test#mkey:{'ab' * 32}")
+    world.run(5_000)
+    assert a.engine.state == "NeedsLogin" and "it may have another key" in " ".join(a.errors())
+    a.command("logout")
+    a.command("up", key="good", gateway="http://gateway.test")
+    assert running(world, a)
+
+
 def test_down_and_up_again():
     world = World()
     a, b = pair(world)

@@ -1,5 +1,7 @@
 """Two engines and what lies between them: first contact over the relay, the way to direct, rekeys, loss, silence."""
 
+import itertools
+
 import pytest
 
 from skerry_core.wireguard import messages
@@ -34,7 +36,9 @@ def test_joining_is_fast_and_says_so():
     assert world.run(5000, until=lambda: a.engine.state == "Running")
     assert world.now - started <= 12 * world.delay * 2
     assert a.states()[-2:] == ["Starting", "Running"]
-    assert a.interface == {"addresses": [(bytes((100, 64, 0, 1)), 32)], "routes": [], "mtu": 1280, "up": True}
+    assert a.interface == {
+        "addresses": [(bytes((100, 64, 0, 1)), 32)], "routes": [], "mtu": 1280, "up": True, "exit": False, "lan": False, "forward": [],
+    }  # fmt: skip
     assert a.engine.drops == {}
 
 
@@ -378,3 +382,33 @@ def test_after_a_restart_whoever_talks_into_the_lost_session_gets_a_new_one_soon
     while not talk() and world.now < started + 15_000:
         world.run(500)
     assert world.now - started <= 4_000, "with b's next ping, not when b finds its session dead after 15 s"
+
+
+def test_after_a_restart_lost_offers_are_repeated_soon_but_not_for_ever():
+    world = World()
+    a, b = pair(world)
+    world.gateway.down = True
+    a.stop()
+    a.start()
+    sent = []
+
+    def lose(source, destination, data):
+        if source == a.endpoint and messages.kind(data) == messages.INITIATION:
+            sent.append(world.now)
+            return len(sent) < 3
+        return False
+
+    world.loss, world.relay.down = lose, True
+    a.peer(b).candidates.clear()
+    a.engine.paths.set_map(a.peer(b), [b.endpoint])
+    started = world.now
+    a.packet(b)
+    assert world.run(4000, until=lambda: b.inbox), sent
+    assert world.now - started <= 2000 and [later - at for at, later in itertools.pairwise(sent)] == [500] * 2
+    lost = len(sent)
+    a.stop()
+    a.start()
+    world.loss = lambda source, destination, data: lose(source, destination, data) or messages.kind(data) == messages.INITIATION
+    a.packet(b)
+    world.run(30_000)
+    assert 3 <= len(sent) - lost <= 4 + 6, "then each 5 s"

@@ -458,3 +458,24 @@ def test_random_responses_apply_wholly_or_not_at_all(lists, maps):
         assert netmap.save() == before
     else:
         NetworkMap().load(netmap.save())
+
+
+def test_peers_may_come_as_json_and_equal_ones_are_kept():
+    netmap = started(2, 3)
+    before = netmap.peers
+    netmap.restart()
+    as_json = [json.dumps(node(number)).encode() for number in (2, 3)]
+    netmap.apply({"Node": node(1, MachineAuthorized=True), "Peers": [as_json[0], None, as_json[1]]})
+    assert all(netmap.peers[number] is before[number] for number in (2, 3)) and netmap.touched == set()
+    for bad in ([b"[]"], [b"{"], [5], ["{}"]):
+        with pytest.raises(PeerError):
+            netmap.apply({"Peers": bad})
+    assert sorted(netmap.peers) == [2, 3]
+
+
+def test_a_saved_map_of_the_version_before_is_taken():
+    netmap = started(2, 3)
+    saved = netmap.save()
+    other = NetworkMap()
+    other.load({**saved, "version": 1, "Peers": [json.loads(each) for each in saved["Peers"]]})
+    assert other.peers == netmap.peers

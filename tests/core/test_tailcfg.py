@@ -171,3 +171,63 @@ def test_length_over_the_limit_is_refused_before_anything_is_kept():
 
 def test_control_characters_do_not_reach_a_terminal():
     assert fields.text({"a": "x\x1b[31m\x9b\ud800é\n"}, "a") == "x\ufffd[31m\ufffd\ufffdé\n"
+
+
+# ---- an array that is left as JSON
+
+
+def joined(document):
+    """What decode_apart() gave, with its pieces read."""
+    return {name: [fields.decode(each, "piece") for each in value] if _apart(value) else value for name, value in document.items()}
+
+
+def _apart(value):
+    return isinstance(value, list) and bool(value) and all(isinstance(each, bytes) for each in value)
+
+
+OBJECTS = st.lists(st.dictionaries(st.text(max_size=6) | st.sampled_from(["Peers", '"Peers":[', "\\"]), JSON, max_size=4), max_size=4)
+DOCUMENTS = st.dictionaries(st.sampled_from(["A", "Z", "Peer", 'x"Peers":[{}]', "b\\"]), JSON | st.fixed_dictionaries({"Peers": OBJECTS}))
+
+
+@given(DOCUMENTS, OBJECTS | JSON, DOCUMENTS, st.sampled_from([None, 1]), st.booleans(), st.sampled_from([(",", ":"), (" ,\n", " : ")]))
+def test_cut_out_or_not_it_is_the_same_document(before, peers, after, indent, ascii, separators):
+    document = {**before, "Peers": peers, **{f"{name}2": value for name, value in after.items()}}
+    data = json.dumps(document, indent=indent, ensure_ascii=ascii, separators=separators).encode(errors="surrogatepass")
+    try:
+        whole = fields.decode(data, "map")
+    except PeerError:  # a lone surrogate
+        whole = None
+    try:
+        cut = fields.decode_apart(data, "map", "Peers")
+    except PeerError:
+        cut = None
+    if whole is None:
+        return  # it may be a piece that cannot be read, which is told when it is read
+    assert repr(joined(cut)) == repr(whole)
+    assert _apart(cut["Peers"]) == (isinstance(peers, list) and bool(peers) and all(isinstance(each, dict) for each in peers))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+     '{"Peers":[{},]}', '{"Peers":[{} {}]}', '{"Peers":[{},,{}]}', '{"Peers":[{}]]}', '{"Peers":[{}}', '{"Peers":[', '{"Peers',
+     '{"Peers":[{"a":"\\"}]}',
+     '{"Peers":[{}],"Peers":[{"a":1}', '{"Peers" [{}]}', '{"A":{},"Peers",[{}]}', '{"Peers":{}[{}]}', '[{"Peers":[{}]}]',
+    ],
+)  # fmt: skip
+def test_what_is_no_document_stays_none(text):
+    with pytest.raises(PeerError):
+        joined(fields.decode_apart(text.encode(), "map", "Peers"))
+
+
+def test_of_two_arrays_the_last_counts_as_ever():
+    for text in ('{"Peers":[{"a":1}],"Peers":[{"b":1}]}', '{"Peers":[{"a":1}],"Peers":5}'):
+        assert joined(fields.decode_apart(text.encode(), "map", "Peers")) == json.loads(text)
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_a_document_or_an_error(data):
+    try:
+        fields.decode_apart(b'{"Peers":[{' + data, "map", "Peers")
+    except PeerError:
+        pass

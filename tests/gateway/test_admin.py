@@ -138,7 +138,7 @@ def test_admins_make_nobody_of_a_higher_role(gateway):
 
 
 def test_every_verb_has_a_rule_for_members(gateway):
-    for_all = {"nodes list", "nodes rename", "nodes expire", "nodes remove", "keys create", "keys list", "keys revoke"}
+    for_all = {"nodes list", "nodes rename", "nodes expire", "nodes remove", "keys create", "keys list", "keys revoke", "routes list"}
     nobody = User(77, 1, "nobody", "nobody", "guest", 0, None)
     for verb in admin.VERBS:
         if verb not in for_all:

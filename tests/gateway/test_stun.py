@@ -68,3 +68,30 @@ def test_the_table_of_sources_is_bounded():
 def test_no_bytes_make_it_raise(data):
     answer = Answerer().answer(data, V4, 7, 0)
     assert answer is None or stun.parse_response(answer)[2] == 7
+
+
+BEHAVIOUR = [stun.behaviour_request(TXID, change) for change in (0, stun.CHANGE_PORT, stun.CHANGE_PORT | stun.CHANGE_ADDRESS)]
+
+
+def test_questions_about_behaviour_are_answered_from_where_they_ask_and_never_longer_than_they_are():
+    answerer, sent = Answerer(), []
+    answerer.offer((V4, 3479), {stun.CHANGE_PORT: ((bytes(4), 40000), lambda data, to: sent.append((data, to)))})
+    known = answerer.answer(BEHAVIOUR[0], b"\x05\x06\x07\x08", 9, 0, (V4, 3478))
+    assert stun.parse_other(known) == (V4, 3479)
+    assert stun.parse_response(known) == (TXID, b"\x05\x06\x07\x08", 9)
+    assert b"\x80\x2b\x00\x08\x00\x01" + (3478).to_bytes(2, "big") + V4 in known, "RESPONSE-ORIGIN is not hidden"
+    assert answerer.answer(BEHAVIOUR[1], b"\x05\x06\x07\x08", 9, 0) is None
+    ((changed, to),) = sent
+    assert (stun.parse_response(changed), to) == ((TXID, b"\x05\x06\x07\x08", 9), (b"\x05\x06\x07\x08", 9))
+    assert max(len(known), len(changed)) <= len(BEHAVIOUR[0])
+    assert answerer.answer(BEHAVIOUR[2], b"\x05\x06\x07\x08", 9, 0) is None, "there is no other address"
+    assert answerer.answer(BEHAVIOUR[0], V6, 9, 0) is None, "IPv4 alone: the answer would be longer"
+    assert len(sent) == 1 and answerer.counters["ignored"] == 2
+
+
+def test_who_offers_nothing_about_behaviour_is_silent_and_stock_answers_stay_as_they_are():
+    offering = Answerer()
+    offering.offer((bytes(4), 3479), {})
+    assert Answerer().answer(BEHAVIOUR[0], V4, 1, 0) is None
+    assert offering.answer(tailscale(), V4, 1, 0) == Answerer().answer(tailscale(), V4, 1, 0) == stun.response(TXID, V4, 1)
+    assert offering.answer(BEHAVIOUR[0][:-1] + b"\x00", V4, 1, 0) is None, "the fingerprint is wrong"

@@ -2,8 +2,10 @@
 
 import asyncio
 import hashlib
+import html
 import json
 import re
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from aiohttp import ClientSession, CookieJar
@@ -16,8 +18,9 @@ from skerry_gateway.options import Options
 from skerry_gateway.serve.gateway import assemble
 from skerry_gateway.store import StateDir, queries
 from skerry_gateway.web.app import ROUTES
+from skerry_gateway.web.context import CONTEXT
 from skerry_gateway.web.pages import sentence
-from skerry_gateway.web.render import ago, exact
+from skerry_web.words import ago, exact
 
 SAME = {"Sec-Fetch-Site": "same-origin"}
 
@@ -33,6 +36,7 @@ MATRIX = {
     ("GET", "/sign-in/{token}"): (404, 404, 404),
     ("POST", "/sign-in/{token}"): (404, 404, 404),
     ("GET", "/"): (401, 200, 200),
+    ("GET", "/connect"): (401, 200, 200),
     ("GET", "/register/{id}"): (401, 404, 404),
     ("POST", "/register/{id}"): (401, 400, 400),
     ("GET", "/ssh/{token}"): (401, 400, 400),
@@ -43,6 +47,9 @@ MATRIX = {
     ("POST", "/nodes/{id}/rename"): (401, 404, 400),
     ("POST", "/nodes/{id}/expire"): (401, 404, 303),
     ("POST", "/nodes/{id}/remove"): (401, 404, 303),
+    ("GET", "/routes"): (401, 200, 200),
+    ("POST", "/nodes/{id}/routes/approve"): (401, 403, 400),
+    ("POST", "/nodes/{id}/routes/withdraw"): (401, 403, 400),
     ("GET", "/keys"): (401, 200, 200),
     ("POST", "/keys"): (401, 200, 200),
     ("POST", "/keys/{id}/revoke"): (401, 400, 303),
@@ -383,6 +390,20 @@ def test_a_device_is_let_in_by_a_person_who_saw_its_code(tmp_path):
             assert coordinator.members.users[new.user_id].name == "mia"
             assert (await client.get(path))[0] == 404
             assert (await client.post(path, {"answer": "approve"}))[0] == 400
+
+    console(tmp_path, body)
+
+
+def test_the_console_links_to_a_boards_portal(tmp_path):
+    async def body(running):
+        async with await running.signed_in("mia") as client:
+            status, text = await client.get("/connect?board=camera-1.local:8081")
+            assert status == 200 and 'class="qr"' in text
+            link = html.unescape(re.search(r'href="(http://camera-1\.local:8081/connect\?[^"]*)"', text)[1])
+            assert parse_qs(urlsplit(link).query)["gateway"] == [running.gateway.app[CONTEXT].address]
+            for board in ("evil.example/x", "a b", "<b>", "x" * 300, "javascript:alert(1)", "u@host"):
+                status, text = await client.get(f"/connect?{urlencode({'board': board})}")
+                assert status == 400 and "such as camera-1.local:8081" in text, board
 
     console(tmp_path, body)
 

@@ -71,6 +71,18 @@ def guarded(lab: Lab, isp: Dnsmasq, name: str = "ours") -> Named:
     return node
 
 
+def with_resolved(lab: Lab, server: Dnsmasq, name: str) -> Named:
+    """Our node on a host where systemd-resolved answers, and asks `server`."""
+    node = Named(lab.public(name), name)
+    resolved = Resolved(node.host, "resolved")
+    resolved.start()
+    resolved.ctl("dns", "wan", server.address)
+    resolved.ctl("default-route", "wan", "yes")
+    node.path = str(folder() / "usr/bin")
+    node.start()
+    return node
+
+
 def test_names_in_both_directions_and_settings_at_once(lab: Lab, gateway: Gateway, isp: Dnsmasq) -> None:
     corp = Dnsmasq(lab.public("corp"), "corp", {"www.corp.example": "10.1.2.3"})
     corp.start()
@@ -183,6 +195,8 @@ def test_systemd_resolved(lab: Lab, gateway: Gateway, isp: Dnsmasq) -> None:
     assert "ours.skerry.internal" in resolved.ctl("query", ours.address).stdout
     finds(ours.host, "www.isp.example", "198.51.100.80")
     assert not isp.asked("ours.skerry.internal") and ours.dns()["before"] == [isp.address]
+    resolved.restart_it()
+    finds(ours.host, "ours.skerry.internal", ours.address)
     # a server for everything takes everything, until it is taken back
     corp = Dnsmasq(lab.public("corp"), "corp", {"www.isp.example": "203.0.113.80"})
     corp.start()
@@ -264,3 +278,53 @@ def test_our_own_look_ups_need_no_tunnel_and_containers_ask_too(lab: Lab, gatewa
     inner.ip("route", "add", "default", "via", "172.17.0.1")
     lab.resolv_conf("container").write_text(resolv_conf(host))
     finds(inner, "ours", ours.address)
+
+
+def test_network_manager_with_systemd_resolved(lab: Lab, gateway: Gateway, isp: Dnsmasq) -> None:
+    other = Dnsmasq(lab.public("other"), "other", {"www.isp.example": "203.0.113.80"})
+    other.start()
+    ours = Named(lab.public("ours"), "ours")
+    resolved = Resolved(ours.host, "resolved")
+    resolved.start()
+    manager = NetworkManager(ours.host, "manager", isp.address, resolved)
+    manager.start()
+    ours.path = str(folder() / "usr/bin")
+    ours.start()
+    finds(ours.host, "www.isp.example", "198.51.100.80")
+    ours.up(gateway.url, gateway.key())
+    until("the host asks us", ours.in_force)
+    finds(ours.host, "ours.skerry.internal", ours.address)
+    manager.change(other.address)  # what it tells of its links leaves ours alone
+    resolved.ctl("flush-caches")
+    finds(ours.host, "www.isp.example", "203.0.113.80")
+    assert "100.100.100.100" in resolved.ctl("dns", "skerry0").stdout
+    finds(ours.host, "ours.skerry.internal", ours.address)
+    until("we know the new server", lambda: ours.dns()["before"] == [other.address])
+    manager.restart_it()
+    finds(ours.host, "ours.skerry.internal", ours.address)
+    assert "100.100.100.100" in resolved.ctl("dns", "skerry0").stdout
+
+
+@pytest.mark.parametrize("manager", ["by-hand", "resolved"])
+def test_names_through_an_exit_node(lab: Lab, gateway: Gateway, isp: Dnsmasq, manager: str) -> None:
+    lan = Dnsmasq(lab.public("lan"), "lan", {"www.isp.example": "203.0.113.80", "lan.example": "10.0.0.1"})
+    lan.start()
+    out, client = guarded(lab, isp, "out"), guarded(lab, lan, "client") if manager == "by-hand" else with_resolved(lab, lan, "client")
+    out.up(gateway.url, gateway.key(), "--advertise-exit-node")
+    client.up(gateway.url, gateway.key())
+    until("the gateway heard of it", lambda: gateway.cli("routes", "approve", "out", "exit-node", check=False), 20)
+    until("the host asks us", client.in_force)
+    finds(client.host, "www.isp.example", "203.0.113.80")
+    choose = ["set", "--exit-node=out"]
+    until("the exit node is chosen", lambda: client.cli(*choose, check=False).returncode == 0, 20)
+    finds(client.host, "www.isp.example", "198.51.100.80")
+    asked = lan.log()
+    finds(client.host, "out.skerry.internal", out.address)
+    assert getent(client.host, "ahosts", "lan.example") == []
+    assert client.query("lan.example") == [] and lan.log() == asked  # the LAN's server hears nothing
+    assert out.dns()["counts"]["queries"] > 0 and isp.asked("www.isp.example")
+    client.cli("set", "--exit-node=")
+    if manager == "resolved":
+        until("the rest is resolved's again", lambda: client.in_force() and not client.dns()["host"]["everything"])
+        client.host.run("env", *(f"{name}={value}" for name, value in libraries().items()), f"{client.path}/resolvectl", "flush-caches")
+    finds(client.host, "www.isp.example", "203.0.113.80")

@@ -10,25 +10,26 @@ import pytest
 
 from tests.netlab import Lab
 from tests.netlab.lab import until
-from tests.netlab.programs import Gateway, Node, Skerryd, Tailscaled
+from tests.netlab.programs import Gateway, Node, Program, Skerryd, Tailscaled
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
 SOON = 6.0  # s from the first ping, on a loaded machine; 0.1 to 0.4 s on a quiet one
 KINDS = {"ours": (Skerryd, Skerryd), "official": (Tailscaled, Tailscaled), "mixed": (Skerryd, Tailscaled)}
-ONLY_GATEWAY = """
+ONLY = """
 table inet only {{
   chain f {{
     type filter hook output priority -10; policy accept;
-    oifname eth0 ip daddr != {gateway} meta l4proto udp drop
+    oifname eth0 ip daddr != {{ {addresses} }} meta l4proto udp drop
     oifname eth0 meta nfproto ipv6 meta l4proto udp drop
   }}
 }}
 """
 
 
-def joined(lab: Lab, gateway: Gateway, kind: type[Node], name: str) -> Node:
+def joined(lab: Lab, kind: type[Node], name: str, gateway: Gateway, *others: Program) -> Node:
+    """A node that reaches the gateway and the others over UDP, and nobody else."""
     host = lab.behind(lab.router(f"r-{name}"), name)
-    host.nft(ONLY_GATEWAY.format(gateway=gateway.host.address))
+    host.nft(ONLY.format(addresses=", ".join(each.host.address for each in (gateway, *others))))
     node = kind(host, name)
     node.start()
     node.up(gateway.url, gateway.key())  # type: ignore[attr-defined]
@@ -47,7 +48,7 @@ def settled(node: Node, other: str) -> bool:
 
 @pytest.mark.parametrize("pair", list(KINDS))
 def test_pairs_meet_at_the_gateway(lab: Lab, gateway: Gateway, pair: str) -> None:
-    red, blue = (joined(lab, gateway, kind, name) for kind, name in zip(KINDS[pair], ("red", "blue"), strict=True))
+    red, blue = (joined(lab, kind, name, gateway) for kind, name in zip(KINDS[pair], ("red", "blue"), strict=True))
     until("both know each other", lambda: settled(red, "blue") and settled(blue, "red"), 40)
     address, started = blue.address, time.monotonic()
     red.keep_pinging(address)
@@ -82,14 +83,14 @@ def hidden(node: Skerryd, gateway: Gateway, other: str) -> None:
 def test_with_the_relay_off_pairs_use_the_one_over_tcp(lab: Lab) -> None:
     gateway = Gateway(lab.public("gateway"), "gw", "--no-udp-relay")
     gateway.start()
-    red, blue = joined(lab, gateway, Skerryd, "red"), joined(lab, gateway, Skerryd, "blue")
+    red, blue = joined(lab, Skerryd, "red", gateway), joined(lab, Skerryd, "blue", gateway)
     red.reaches(blue.address)
     lines = json.loads(red.cli("why", "blue", "--json").stdout)["lines"]
     assert lines[0] == "blue is reached through relay skerry; there is no direct path."
 
 
 def test_a_gateway_that_is_killed_relays_again(lab: Lab, gateway: Gateway) -> None:
-    red, blue = joined(lab, gateway, Skerryd, "red"), joined(lab, gateway, Skerryd, "blue")
+    red, blue = joined(lab, Skerryd, "red", gateway), joined(lab, Skerryd, "blue", gateway)
     red.keep_pinging(blue.address)
     until("red reaches blue through the relay", lambda: relayed(red, "blue", gateway), 20, 0.05)
     before = (red.peer("blue") or {})["PeerRelay"]

@@ -76,14 +76,16 @@ def test_a_clean_stop_leaves_nothing(pair: list[Board]) -> None:
     left.stop()
     assert left.process is not None and left.process.returncode == 0
     assert left.tun not in left.host.run("ip", "link").stdout and not left.socket.exists()
-    assert "proto 83" not in left.host.run("ip", "route").stdout + left.host.run("ip", "-6", "route").stdout
+    for family in ("-4", "-6"):
+        assert left.host.ip(family, "route", "show", "table", "all", "proto", "83") == ""
+        assert "5270" not in left.host.ip(family, "rule")
 
 
 def test_known_peers_are_reached_from_the_saved_map(pair: list[Board], gateway: Gateway) -> None:
     left, right = pair
     far = address(right)
     left.reaches(far)
-    until("the peer is on the card", lambda: b'"Name":"right.' in (left.state / "state.json").read_bytes(), 30)
+    until("the peer is on the card", lambda: b"right.skerry" in (left.state / "state.json").read_bytes(), 30)
     gateway.kill()
     left.kill()
     left.start()

@@ -96,6 +96,12 @@ class Resolved(Program):
         super().start()
         until("systemd-resolved answers", lambda: self.ctl("status", check=False).returncode == 0, 20)
 
+    def restart_it(self) -> None:
+        """As an upgrade does."""
+        self.stop()
+        Program.start(self)
+        until("systemd-resolved answers again", lambda: self.ctl("status", check=False).returncode == 0, 20)
+
     def argv(self) -> list[str]:
         return [str(folder() / "lib/systemd/systemd-resolved")]
 
@@ -109,26 +115,29 @@ class Resolved(Program):
 
 
 class NetworkManager(Program):
-    """NetworkManager with the host's link `wan`, which it gives the name server `server`; it writes resolv.conf itself."""
+    """NetworkManager with the host's link `wan`, which it gives the name server `server`; it writes resolv.conf itself, or tells a
+    `resolved` that runs there."""
 
     PROFILE = "7a3c1a52-0d0c-4c1f-9a52-1b7a5d1f0001"
 
-    def __init__(self, host: Host, name: str, server: str) -> None:
+    def __init__(self, host: Host, name: str, server: str, resolved: Resolved | None = None) -> None:
         super().__init__(host, name)
-        self.server = server
+        self.server, self.resolved = server, resolved
 
     def start(self) -> None:
         exercised("NetworkManager")
-        folder = self.host.own_etc("# nobody yet\n") / "NetworkManager"
+        folder = (self.host.etc if self.resolved and self.host.etc else self.host.own_etc("# nobody yet\n")) / "NetworkManager"
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "system-connections").mkdir(parents=True)
-        main = "[main]\nplugins=keyfile\nauth-polkit=false\nno-auto-default=*\ndns=default\nhostname-mode=none\n"
+        main = "[main]\nplugins=keyfile\nauth-polkit=false\nno-auto-default=*\nhostname-mode=none\n"
+        main += f"dns={'systemd-resolved' if self.resolved else 'default'}\n"
         (folder / "NetworkManager.conf").write_text(main)
         profile = folder / "system-connections" / "wan.nmconnection"
         link = f"[connection]\nid=wan\nuuid={self.PROFILE}\ntype=ethernet\ninterface-name=wan\n"
         profile.write_text(f"{link}[ipv4]\nmethod=manual\naddress1={self.host.address}/16,10.99.0.1\ndns={self.server};\n")
         profile.chmod(0o600)
-        start_bus(self.host, self.state)
+        if not self.resolved:
+            start_bus(self.host, self.state)
         super().start()
         until("NetworkManager answers", lambda: self.cli("general", check=False).returncode == 0, 20)
         self.cli("connection", "up", "uuid", self.PROFILE)
@@ -151,3 +160,10 @@ class NetworkManager(Program):
         """Another name server, as a new lease brings one."""
         self.cli("connection", "modify", self.PROFILE, "ipv4.dns", server)
         self.cli("device", "reapply", "wan")
+
+    def restart_it(self) -> None:
+        """As an upgrade does."""
+        self.stop()
+        Program.start(self)
+        until("NetworkManager answers again", lambda: self.cli("general", check=False).returncode == 0, 20)
+        until("its link is back", lambda: "connected" in self.cli("device", check=False).stdout, 20)

@@ -9,10 +9,14 @@ KINDS = {
     # endpoint-independent mapping, address and port dependent filtering: what a Linux home router does
     "easy": "oifname wan masquerade",
     # the same with a translated port
-    "easy-translated": f"oifname wan snat ip to {{ip}}:{BLOCK[0]}-{BLOCK[1]}",
+    "easy-translated": f"oifname wan meta l4proto udp snat ip to {{ip}}:{BLOCK[0]}-{BLOCK[1]}; oifname wan masquerade",
     # address and port dependent mapping: a new random port for every flow
     "hard": "oifname wan masquerade fully-random",
-    "hard-block": f"oifname wan snat ip to {{ip}}:{BLOCK[0]}-{BLOCK[1]} fully-random",
+    "hard-block": f"oifname wan meta l4proto udp snat ip to {{ip}}:{BLOCK[0]}-{BLOCK[1]} fully-random; oifname wan masquerade",
+    # the next port of the block for every flow; a map, as numgen's offset is byte-swapped as a port
+    "hard-sequential": "oifname wan meta l4proto udp snat ip to {ip} : numgen inc mod 512 map { "
+    + ", ".join(f"{number}: {BLOCK[0] + number}" for number in range(512))
+    + " }; oifname wan masquerade",
 }
 
 TABLE = """

@@ -2,6 +2,7 @@
 
 import json
 import selectors
+import subprocess
 import threading
 
 import pytest
@@ -113,7 +114,7 @@ def run(daemon, capsys, monkeypatch):
         code = main(["--socket", daemon.path, *argv])
         captured = capsys.readouterr()
         for line in (captured.out + captured.err).splitlines():
-            assert len(line) <= 100 or "://" in line or "--json" in argv
+            assert len(line) <= 100 or "://" in line or "--json" in argv or argv[0] == "completion"
         return code, captured.out, captured.err
 
     return run
@@ -353,3 +354,52 @@ def test_help_has_an_example(verb, capsys):
 )
 def test_amounts(number, text):
     assert output.amount(int(number)) == text
+
+
+def hundred():
+    """A hundred peers of three owners and a tag, a third of them offline."""
+    peers = []
+    for number in range(100):
+        tags = ["tag:camera"] if number % 2 else []
+        name = f"{'camera' if tags else 'host'}-{number}" + ("-" + "x" * 60 if number == 7 else "")
+        whose = {"user": 1 + number % 3, "tags": tags, "online": number % 3 != 0}
+        peers.append({**PEER, **whose, "name": name, "hostname": name, "addresses": [f"100.64.1.{number}"]})
+    users = {str(number): {"LoginName": f"user{number}"} for number in (1, 2, 3)}
+    return {**SHOWN, "peers": peers, "users": users}
+
+
+def test_status_of_a_hundred_peers_fits_a_person(run, daemon):
+    daemon.answers["skerry/status"] = hundred
+    out = run("status")[1]
+    lines = out.split("\n")
+    assert max(map(len, lines)) <= 100 and len(lines) < 95 and "\x1b" not in out
+    assert "100 peers, 66 online" in lines
+    heads = [line for line in lines if " online)" in line]
+    assert [head.split(" (")[0] for head in heads] == ["devices of user1", "devices of user2", "devices of user3", "tag:camera"]
+    assert all(f"{'camera' if number % 2 else 'host'}-{number}" in out for number in range(100))
+    found = run("status", "camera", "--online")[1]
+    assert "camera-1 " in found and "host-" not in found and "camera-3 " not in found
+    assert "camera-11 " in run("status", "100.64.1.11")[1]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_all_commands(run, daemon, shell):
+    out = run("completion", shell)[1]
+    for command in ("status", "why", "netcheck", "capture", "completion"):
+        assert command in out
+    assert "--online" in out and "skerry completion names" in out
+
+
+def test_bash_completes_commands_options_and_names(run, daemon, tmp_path):
+    script = run("completion", "bash")[1]
+    (tmp_path / "skerry").write_text("#!/bin/sh\necho door\necho desk\n")
+    (tmp_path / "skerry").chmod(0o755)
+    for words, expected in ((["skerry", "stat"], "status"), (["skerry", "why", "do"], "door"), (["skerry", "status", "--onl"], "--online")):
+        ask = f"COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; _skerry; echo ${{COMPREPLY[@]}}"
+        done = subprocess.run(["bash", "-c", script + ask], capture_output=True, text=True, env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
+        assert done.stdout.split() == [expected], done
+
+
+def test_names_for_the_shell_are_harmless(run, daemon):
+    daemon.answers["skerry/status"] = {**SHOWN, "peers": [PEER, {**PEER, "name": "$(reboot)"}]}
+    assert run("completion", "names")[1].split() == ["door"]

@@ -19,7 +19,8 @@ def ip(*argv): return subprocess.run(["ip", *argv], check=True, capture_output=T
 def shown():
     links = json.loads(ip("-j", "addr", "show", "dev", "t0"))
     return {a["local"] + "/" + str(a["prefixlen"]) for l in links for a in l["addr_info"]}
-def routes(*f): return {r["dst"] for r in json.loads(ip("-j", *f, "route", "show", "dev", "t0", "proto", "83") or "[]")}
+def routes(*f): return {r["dst"] for r in json.loads(ip("-j", *f, "route", "show", "table", "5270", "proto", "83") or "[]")}
+def rules(*f): return [r["priority"] for r in json.loads(ip("-j", "-N", *f, "rule", "show")) if 5300 < r["priority"] < 5400]
 A4, A6, B4 = (b"\x64\x40\0\1", 32), (bytes.fromhex("fd7a115ca1e000000000000000000001"), 128), (b"\x64\x40\0\2", 32)
 R4, R6, ALL4 = (b"\x64\x40\0\0", 10), (bytes.fromhex("fd7a115ca1e000000000000000000000"), 48), (bytes(4), 0)
 def link(name): ip("link", "add", name, "type", "veth", "peer", "name", name + "p")
@@ -57,7 +58,7 @@ print(json.dumps(out))
 """)
     both = [["100.64.0.1/32", "fd7a:115c:a1e0::1/128"], ["100.64.0.0/10", "fd7a:115c:a1e0::/48"], []]
     assert seen[0] == both and seen[1] == both
-    assert seen[2] == [["100.64.0.2/32"], ["100.64.0.0/10", "default"], []]
+    assert seen[2] == [["100.64.0.2/32"], ["100.64.0.0/10"], []]  # a default route only by "exit"
     assert seen[3][1] == [] and seen[4] == [["100.64.0.2/32"], ["100.64.0.0/10"], []]
     assert seen[5] == [1280, True]
     assert seen[6] == [[], []]
@@ -82,7 +83,8 @@ print(json.dumps(out))
 def test_what_a_crash_left_is_reconciled_and_other_routes_stay():
     seen = in_namespace(r"""
 ip("link", "set", "t0", "up"); ip("addr", "add", "100.64.9.9/32", "dev", "t0")
-ip("route", "add", "10.9.0.0/16", "dev", "t0", "proto", "83", "metric", "5270"); ip("route", "add", "10.8.0.0/16", "dev", "t0")
+ip("route", "add", "10.9.0.0/16", "dev", "t0", "proto", "83", "table", "5270")
+ip("route", "add", "throw", "10.7.0.0/16", "proto", "83", "table", "5270"); ip("route", "add", "10.8.0.0/16", "dev", "t0")
 interface = Interface("t0")
 interface.apply({"addresses": [A4], "routes": [R4], "mtu": 1280, "up": True})
 print(json.dumps([sorted(shown()), sorted(routes()), "10.8.0.0/16" in ip("route", "show"), interface.problems]))
@@ -90,15 +92,47 @@ print(json.dumps([sorted(shown()), sorted(routes()), "10.8.0.0/16" in ip("route"
     assert seen == [["100.64.0.1/32"], ["100.64.0.0/10"], True, []]
 
 
-def test_a_route_of_somebody_else_is_left_and_said():
+def test_the_longest_route_of_host_and_tunnel_wins_and_marked_packets_go_the_hosts_way():
     seen = in_namespace(r"""
-link("lan"); ip("link", "set", "lan", "up")
-ip("route", "add", "192.168.1.0/24", "dev", "lan", "metric", "5270")
-interface = Interface("t0")
-interface.apply({"addresses": [A4], "routes": [(bytes((192, 168, 1, 0)), 24)], "mtu": 1280, "up": True})
-print(json.dumps([interface.problems, "dev lan" in ip("route", "show", "192.168.1.0/24")]))
+def via(address, *more): return json.loads(ip("-j", "route", "get", address, *more))[0].get("dev")
+def all_of(): return [via(a) for a in ("192.168.1.9", "192.168.2.9", "10.1.1.1", "10.1.2.1", "8.8.8.8", "100.64.0.9", "100.64.7.7")]
+link("lan"); ip("addr", "add", "192.168.1.2/24", "dev", "lan"); ip("addr", "add", "100.64.200.1/10", "dev", "lan")
+ip("link", "set", "lan", "up"); ip("link", "set", "lanp", "up")
+ip("route", "add", "default", "via", "192.168.1.1"); ip("route", "add", "10.1.0.0/16", "via", "192.168.1.1")
+interface, out = Interface("t0"), []
+routed = [(bytes((192, 168, 0, 0)), 16), (bytes((192, 168, 1, 0)), 24), (bytes((10, 1, 2, 0)), 24), (bytes((100, 64, 0, 9)), 32)]
+wanted = {"addresses": [A4, A6], "routes": routed, "mtu": 1280, "up": True}
+for more in ({}, {"exit": True}, {"exit": True, "lan": True}):
+    interface.apply({**wanted, **more})
+    out.append([all_of(), interface.problems])
+out.append([via("8.8.8.8", "mark", "0x530000"), via("100.64.0.9", "mark", "0x530000"), via("8.8.8.8", "mark", "0x1")])
+ip("addr", "add", "192.168.2.2/24", "dev", "lan")
+interface.refresh()
+out.append(via("192.168.2.9"))
+out.append([sorted(rules()), sorted(rules("-6")) == sorted(rules())])
+interface.clear()
+out.append([all_of(), sorted(rules()), sorted(rules("-6")), ip("route", "show", "table", "all", "proto", "83")])
+print(json.dumps(out))
 """)
-    assert seen[1] and "192.168.1.0/24 exists already" in seen[0][0]
+    assert seen[0] == [["lan", "t0", "lan", "t0", "lan", "t0", "lan"], []]
+    assert seen[1] == [["t0"] * 7, []]
+    assert seen[2] == [["lan", "t0", "t0", "t0", "t0", "t0", "lan"], []]
+    assert seen[3] == ["lan", "lan", "t0"]
+    assert seen[4] == "lan"
+    assert seen[5][0] == [5310, 5311, 5312, 5320] and seen[5][1]
+    assert seen[6] == [["lan"] * 7, [], [], ""]
+
+
+def test_a_peer_with_the_address_of_the_hosts_router_does_not_take_it():
+    seen = in_namespace(r"""
+link("lan"); ip("addr", "add", "100.64.200.1/10", "dev", "lan")
+ip("link", "set", "lan", "up"); ip("link", "set", "lanp", "up"); ip("route", "add", "default", "via", "100.64.0.9")
+interface = Interface("t0")
+both = [(bytes((100, 64, 0, 9)), 32), (bytes((100, 64, 0, 8)), 32)]
+interface.apply({"addresses": [A4], "routes": both, "mtu": 1280, "up": True})
+print(json.dumps([interface.problems, [json.loads(ip("-j", "route", "get", a))[0]["dev"] for a in ("100.64.0.9", "100.64.0.8")]]))
+""")
+    assert seen[1] == ["lan", "t0"] and "100.64.0.9 is an address of this host's own network and of a peer" in seen[0][0]
 
 
 def test_uplinks_leave_out_loopback_down_links_and_tunnels():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import selectors
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ from skerry_core.errors import LocalError
 from skerry_core.path import udp
 from skerry_node import clock
 from skerry_node.dns.service import Names
-from skerry_node.localapi import tailscale
+from skerry_node.localapi import metrics, tailscale
 from skerry_node.localapi.http import Refusal, Request
 from skerry_node.localapi.routes import Api
 from skerry_node.localapi.server import Later
@@ -59,6 +60,9 @@ class FakeNode:
 
     def health(self):
         return self.path.problems
+
+    def forward(self):
+        self.forwarded = self.membership.prefs.offered()
 
     def save(self, both=False):
         self.saves += 1
@@ -194,7 +198,7 @@ def test_who_may_do_what(api, node):
                 ask(api, method, name, {}, uid=12345)
             assert refusal.value.status == 403, name
     changing = {name for (method, name), (access, _verb) in api._verbs.items() if access == "write"}
-    ours = {f"skerry/{name}" for name in ("up", "down", "logout", "set", "capture")}
+    ours = {f"skerry/{name}" for name in ("up", "down", "logout", "set", "code", "capture", "record", "switch")}
     assert changing == {"prefs", "start", "login-interactive", "logout", *ours}
     assert ask(api, "GET", "status", uid=12345)["BackendState"]
 
@@ -277,3 +281,39 @@ def test_find_by_every_name():
     for text in ("door", "DOOR", "door.net", "door.net.", "nodekey:00", "n5", "100.64.0.5", "[fd7a::5]", "fd7a::5"):
         assert find(rows, text) is rows["peers"][0], text
     assert find(rows, "") is None and find(rows, "doo") is None and find(rows, "me") is rows["self"]
+
+
+def test_metrics_are_what_prometheus_reads(api, node):
+    node.join()
+    answer = api.handle(Request("GET", "/localapi/v0/metrics", b""))
+    text = answer.partition(b"\r\n\r\n")[2].decode()
+    assert 'skerry_peers{path="none"} 1\n' in text and "skerry_running 0\n" in text and "skerry_map_age_seconds 0.0\n" in text
+    assert 'skerry_peer_sent_bytes_total{peer="door",id="n5"} 0\n' in text
+    samples = exposition(text)
+    assert len({name for name, _, _ in samples}) == text.count("# TYPE ") >= 8
+    assert len({sample[:2] for sample in samples}) == len(samples), "no series twice"
+
+
+SAMPLE = re.compile(r'([a-z_]+)(?:\{((?:[a-z]+="(?:[^"\\\n]|\\[\\n"])*",?)*)\})? (-?\d+(?:\.\d+)?)\Z')
+
+
+def exposition(text):
+    """[(name, labels, value)] of a page in the text format 0.0.4; what does not fit its grammar fails."""
+    found, family = [], ""
+    assert text.endswith("\n")
+    for line in text[:-1].split("\n"):
+        if line.startswith("# HELP "):
+            family = line.split(" ")[2]
+        elif line.startswith("# TYPE "):
+            _, _, name, kind = line.split(" ")
+            assert name == family and kind == ("counter" if name.endswith("_total") else "gauge")
+        else:
+            match = SAMPLE.match(line)
+            assert match and match[1] == family, line
+            found.append(match.groups())
+    return found
+
+
+def test_metrics_escape_names():
+    page = metrics._family("a", "gauge", "b", [({"peer": 'x"\n\\'}, 1)])
+    assert exposition(page) == [("a", 'peer="x\\"\\n\\\\"', "1")]

@@ -16,7 +16,8 @@ def written(tmp_path, text):
 
 def test_everything_that_may_be_said(tmp_path):
     text = f'gateway = "https://gw.example:8443#{KEY}"\nkey = "file:/run/key"\nhostname = "camera-1"\ntun = "skerry0"\nport = 0\n'
-    text += 'routes = ["192.168.10.0/24", "fd00:1::/64"]\naccept_routes = true\naccept_dns = false\n'
+    text += 'routes = ["192.168.10.0/24", "fd00:1::/64"]\naccept_routes = true\naccept_dns = false\nrelay_server_port = 0\n'
+    text += 'advertise_exit_node = true\nexit_node = "office"\nexit_node_allow_lan_access = true\nsnat_subnet_routes = false\n'
     document = node_toml.load(written(tmp_path, text))
     assert document["port"] == 0 and document["hostname"] == "camera-1" and set(document) == set(node_toml.SCHEMA)
 
@@ -29,11 +30,14 @@ def test_everything_that_may_be_said(tmp_path):
         ("port = true", "port must be a number, not bool"),
         ("port = 65536", "65536 is not a port"),
         ("port = -1", "-1 is not a port"),
+        ("relay_server_port = 65536", "65536 is not a port: expected 1 to 65535, 0 for any free one, or -1 to relay for nobody"),
         ("hostname = 'a b'", '"a b" is not a host name'),
         ("hostname = '-i'", "is not a host name"),
         ("gateway = 'ftp://x'", '"ftp://" is not a scheme'),
         ("gateway = 'gw.example'", "is not a URL"),
         ("routes = ['10.0.0.1/8']", "has bits set after its first 8"),
+        ("routes = ['0.0.0.0/0']", "advertise_exit_node = true"),
+        ("exit_node = 'a b'", "is no name or address of a peer"),
         ("routes = [7]", "7 is not a subnet"),
         ("tun = 'a/b'", "is not an interface name"),
         ("tun = 'sixteen-letters-'", "is not an interface name"),

@@ -60,3 +60,11 @@ def test_what_does_not_fit_is_refused_or_left_out():
 
 def test_base_compares_gateways_without_their_keys():
     assert base("https://GW.example/#mkey:00") == base("https://gw.example") != base("http://gw.example")
+
+
+def test_other_networks_are_kept_and_damage_is_left_out():
+    kept = {"one.example": {"prefs": {"gateway": "https://one.example"}, "engine": None}}
+    damaged = {"two.example": {"prefs": {}}, "three.example": 3, "four.example": {"prefs": {"gateway": 4}, "engine": None}}
+    prefs = Prefs({"gateway": "https://now.example", "networks": {**kept, **damaged}}, {})
+    assert prefs.networks == kept and prefs.save()["networks"] == kept
+    assert "networks" not in Prefs({"networks": "x"}, {}).save()

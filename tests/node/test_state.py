@@ -313,3 +313,11 @@ def test_a_write_that_failed_is_not_taken_for_done(tmp_path):
     state.save(*OLD)
     state.close()
     assert loaded(tmp_path)[0] == OLD
+
+
+def test_another_board_gets_no_keys_of_other_networks(tmp_path):
+    networks = {"x": {"prefs": {"gateway": "http://x"}, "engine": {"machine_key": "00"}}}
+    save(tmp_path, ({"gateway": "http://old", "networks": networks}, OLD[1]))
+    assert loaded(tmp_path, THERE)[0] == ({"gateway": "http://old"}, None)
+    save(tmp_path, ({"gateway": "http://old"}, NEW[1]), THERE)
+    assert loaded(tmp_path, HERE)[0][0]["networks"] == networks

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from skerry_core import stun
 from skerry_core.engine import Engine
 from skerry_core.path import udp
 from skerry_core.transport import Transport
@@ -37,7 +38,7 @@ class Board:
         self.clock_offset = 0
         self.errors: list[str] = []
         self.tokens = self.saves = 0
-        verbs = ("apply", "send", "connect", "write", "close", "attach", "resolve", "interface", "save")
+        verbs = ("apply", "send", "connect", "write", "close", "attach", "resolve", "interface", "save", "sample")
         self._verbs: dict[str, Callable[..., None]] = {verb: getattr(self, "_do_" + verb) for verb in verbs}
         self.engine: Engine | None = None
         self.addresses: list[bytes] = []
@@ -287,6 +288,22 @@ class Board:
 
     def _do_resolve(self, name: str) -> None:
         raise AssertionError(f"{self.host.name}: asked for the address of {name}, the simulator's gateway has a literal one")
+
+    def _do_sample(self, count: int, address: bytes, port: int) -> None:
+        """One request from each of some sockets; what they saw a second later."""
+        seen: dict[int, int] = {}
+        first, life = 50000 + self.world.random.randrange(5000), self.life
+        for ours in range(first, first + count):
+            self.host.sockets[ours] = lambda _, data, ours=ours: seen.update({ours: (stun.parse_response(data) or (b"", b"", 0))[2]})  # type: ignore[misc]
+            self.network.send(self.host, ours, (address, port), stun.request(self.world.bytes(12)))
+
+        def tell() -> None:
+            for ours in range(first, first + count):
+                self.host.sockets.pop(ours, None)
+            if life == self.life:
+                self.receive(("sampled", [(ours, seen[ours]) for ours in sorted(seen)]))
+
+        self.world.after(1000, tell)
 
     def _do_interface(self, wanted: dict[str, Any]) -> None:
         self.addresses = [address for address, _ in wanted["addresses"] if len(address) == 4]

@@ -1,7 +1,8 @@
 """Hosts, NATs and datagrams. Addresses are 4 raw bytes; the Internet is one flat cloud with a delay drawn for each datagram.
 
 A NAT maps (inner address, port) to a port of its public address: endpoint-independent ("easy", with address and port dependent
-filtering, as Linux does) or a new port per destination ("hard"). Mappings die after 120 s without use. It does not fragment.
+filtering, as Linux does) or a new port per destination ("hard"): the next, or a random one of `ports`.
+Mappings die after 120 s without use. It does not fragment.
 
 Of a host alone: `connected` (cable), `mute` and `deaf` (one way is lost; streams then stall), `udp` (False: a network that lets only
 streams through), `lag` (ms more for each of its datagrams).
@@ -42,6 +43,8 @@ class Nat:
     used: dict[int, int] = field(default_factory=dict)
     allowed: dict[tuple[int, bytes, int], int] = field(default_factory=dict)
     next_port: int = 30000
+    ports: range | None = None
+    random: Callable[[range], int] | None = None
 
     def key(self, source: Endpoint, destination: Endpoint) -> tuple[bytes, int, bytes, int]:
         return (*source, *(destination if self.hard else (b"", 0)))
@@ -50,12 +53,20 @@ class Nat:
         key = self.key(source, destination)
         port = self.out.get(key)
         if port is None or now - self.used[port] > MAPPING_MS:
-            self.next_port += 1
-            port = self.out[key] = self.next_port
+            port = self.out[key] = self.new_port()
             self.inner[port] = source
         self.used[port] = now
         self.allowed[(port, *destination)] = now
         return self.address, port
+
+    def new_port(self) -> int:
+        if self.ports is None or self.random is None:
+            self.next_port += 1
+            return self.next_port
+        port = self.random(self.ports)
+        while port in self.inner:
+            port = self.random(self.ports)
+        return port
 
     def incoming(self, source: Endpoint, port: int, now: int) -> Endpoint | None:
         last = self.allowed.get((port, *source))

@@ -8,6 +8,7 @@ import base64
 import json
 from typing import Any
 
+from skerry_core import stun
 from skerry_core.errors import PeerError
 from skerry_core.http1 import RequestHeadParser, response_head
 from skerry_gateway import admin
@@ -24,7 +25,7 @@ from tests.sim.streams import End, connect
 from tests.sim.world import EPOCH_MS, World
 
 ADDRESS = bytes([10, 0, 0, 1])
-PORT, STUN_PORT = 8080, 3478
+PORT, STUN_PORT, QUIET_PORT = 8080, 3478, 40000
 POLICIES = [
     json.dumps({"acls": [{"action": "accept", "src": ["*"], "dst": [f"*:{ports}"]}]}) for ports in (packets.PORT, f"{packets.PORT},8888")
 ]
@@ -85,6 +86,8 @@ class SimGateway:
         self.ends: dict[Any, End] = {}
         self._wake: dict[Any, int] = {}
         answerer = Answerer()
+        quiet = (bytes(4), QUIET_PORT), lambda data, to: self.network.send(self.host, QUIET_PORT, to, data)
+        answerer.offer((bytes(4), STUN_PORT + 1), {stun.CHANGE_PORT: quiet})
         for port in (STUN_PORT, STUN_PORT + 1):
             self.host.sockets[port] = lambda source, data, port=port: self._stun(answerer, port, source, data)  # type: ignore[misc]
 

@@ -96,4 +96,4 @@ def check_network_map():
     other = NetworkMap()
     other.load(saved)
     assert other.save() == netmap.save() and other.peers == netmap.peers
-    raises(LocalError, other.load, {"version": 2})
+    raises(LocalError, other.load, {"version": 3})

@@ -7,7 +7,12 @@
     below the network's own domain,  "no such name": nobody else knows better
     and its reverse zones
     localhost; local, onion, ...     127.0.0.1 and ::1; "no such name": they never leave a host (RFC 6761, 6762, 7686)
-    everything else                  Resolvers of the map, else those that this host had before, else FallbackResolvers
+    everything else                  Resolvers of the map (behind the exit node, if one is in use), else the exit node where it answers
+                                     names, else those that this host had before, else FallbackResolvers
+
+With an exit node in use it is asked itself, first: official ones by HTTP, and ours, which answer those whose traffic they carry (guests).
+The servers before come next, through it, if it can reach them at all: those with a public address, and this host's own (127.0.0.1), whose
+questions go through it in turn. What a LAN's server would answer is nobody's business then.
 
 A resolver is "address" or "address:port"; one by https is not asked (`unusable` counts them).
 """
@@ -25,7 +30,7 @@ if TYPE_CHECKING:
     from skerry_core.dns.message import Query, Record
     from skerry_core.tailcfg.netmap import NetworkMap
 
-    Server = tuple[bytes, int]
+    Server = tuple[bytes, int] | tuple[bytes, int, str]  # with "http": asked by HTTP (RFC 8484), inside the tunnel only
 
 TTL = 10  # s; to ask again costs nothing, and a changed map is right at once
 SERVERS_LIMIT, SEARCH_LIMIT = 16, 32
@@ -54,8 +59,8 @@ def server(text: "Any") -> "Server":
 class Names:
     """One map's answers. Made anew when the map or the host's own servers change."""
 
-    def __init__(self, netmap: "NetworkMap", before: "list[Server]") -> None:
-        """`before`: the servers that this host had."""
+    def __init__(self, netmap: "NetworkMap", before: "list[Server]", through: "list[Server] | None" = None) -> None:
+        """`before`: the servers that this host had; `through`: where the exit node in use answers names, None when none is in use."""
         config, own = netmap.dns, netmap.self_node
         self._netmap = netmap
         self._index: dict[str, Any] | None = None
@@ -73,7 +78,10 @@ class Names:
         for record in config.get("ExtraRecords") or []:
             self._add(record)
         self.chosen = self._servers(config.get("Resolvers") or [])
-        self.default = self.chosen or before or self._servers(config.get("FallbackResolvers") or [])
+        usable = before
+        if through is not None:
+            usable = through + [each for each in before if reached_from_elsewhere(each[0])]
+        self.default = self.chosen or usable or self._servers(config.get("FallbackResolvers") or [])
 
     @property
     def wanted(self) -> bool:
@@ -129,6 +137,12 @@ class Names:
             if zone == self._zone or zone in _NOWHERE or (self._zone and self._reverse_zone(zone)):
                 return self._missing(name, zone)
         return None
+
+    def for_guests(self, query: "Query") -> bool:
+        """Whether it may be asked for somebody whose traffic this node carries: what everybody would be told, nothing of this network."""
+        if self.answer(query) is not None:
+            return False
+        return not any(zone in self.routes for zone in message.parents(query.name))
 
     def servers(self, name: bytes) -> "list[Server]":
         """Who is to be asked, in order."""
@@ -200,6 +214,16 @@ class Names:
 def _soa(zone: bytes) -> "Record":
     """Says how long "no" may be believed (RFC 2308)."""
     return (zone, message.SOA, TTL, b"\x06skerry\0\x06skerry\0" + struct.pack(">IIIII", 1, 3600, 600, 86400, TTL))
+
+
+def reached_from_elsewhere(address: bytes) -> bool:
+    """Whether an exit node can reach that address for us, or it is on this host: not private, shared or link-local."""
+    if len(address) == 16:
+        return address[0] & 0xE0 == 0x20 or address == bytes(15) + b"\1"
+    first, second = address[0], address[1]
+    shared = first == 100 and second & 0xC0 == 64
+    private = first in (0, 10) or (first == 172 and second & 0xF0 == 16) or (first, second) in ((192, 168), (169, 254))
+    return not (shared or private) and first < 224
 
 
 def is_domain(text: str) -> bool:

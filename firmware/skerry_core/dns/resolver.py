@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from skerry_core.dns.message import Answer, Query
     from skerry_core.dns.names import Names, Server
 
-TASKS, ASKERS = 256, 64
+TASKS, GUESTS, ASKERS = 256, 128, 64  # tasks at all, and when guests may begin none any more
 FIRST_WAIT, NEXT_WAIT, WITHIN = 800, 1500, 5000  # ms
 ROUNDS = 2
 WRONG_LIMIT = 20  # answers that are none, on one socket
@@ -86,8 +86,8 @@ class Resolver:
 
     # questions
 
-    def query(self, token: "Any", data: bytes, tcp: bool, now: int) -> bool:
-        """A question that came in. False: it is none, and nothing will be said."""
+    def query(self, token: "Any", data: bytes, tcp: bool, now: int, guest: bool = False) -> bool:
+        """A question that came in, a `guest`'s from a peer. False: it is none, and nothing will be said."""
         try:
             query = message.parse_query(data)
         except PeerError:
@@ -100,17 +100,19 @@ class Resolver:
             self._own(token, query, refused or message.SERVFAIL, [], [], False, room)
             return True
         own = self._names.answer(query)
-        if own is not None:
+        if guest and not self._names.for_guests(query):
+            self._own(token, query, message.REFUSED, [], [], False, room)
+        elif own is not None:
             self.counts["own"] += 1
             self._own(token, query, own[0], own[1], own[2], True, room)
         else:
-            self._elsewhere(token, query, room, now)
+            self._elsewhere(token, query, room, guest, now)
         return True
 
     def _own(self, token: "Any", query: "Query", rcode: int, answers: "Any", authority: "Any", sure: bool, room: int) -> None:
         self._actions.append(("reply", token, message.reply(query, rcode, answers, authority, sure, room)))
 
-    def _elsewhere(self, token: "Any", query: "Query", room: int, now: int) -> None:
+    def _elsewhere(self, token: "Any", query: "Query", room: int, guest: bool, now: int) -> None:
         assert self._names is not None
         flags = query.flags & message.CD | (message.DO if query.dnssec else 0)
         key = (query.name, query.type, query.klass, flags)
@@ -122,7 +124,7 @@ class Resolver:
         task = self._tasks.get(key)
         if task is None:
             servers = self._ordered(self._names.servers(query.name), now)
-            if not servers or len(self._tasks) >= TASKS:
+            if not servers or len(self._tasks) >= (GUESTS if guest else TASKS):
                 self._fail(token, query, room)
                 return
             task = self._tasks[key] = _Task(key, query, servers, now)

@@ -6,7 +6,7 @@ says what was wrong with which value and what to do.
     logout {}                         stop being a member; keys are forgotten                        {"state"} (perhaps "warning")
     ping {ip, kind: "disco"}          ask a peer (address, name or key in hex)                       {"latency_ms", "path", "text", ...}
     netcheck {}                       a full round now                                               {"udp", "ipv4", "regions", ...}
-    set {hostname, routes, tags, accept_routes, ephemeral, gateway, os, version}                     {"changed": [names]}
+    set {hostname, routes, tags, accept_routes, exit_node, exit_node_allow_lan_access, ephemeral, gateway ...} {"changed": [names]}
 """
 
 from skerry_core import ip
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
     Arguments = dict[str, Any]
 
-_TEXTS = ("hostname", "os", "os_version", "version", "gateway")
+_TEXTS = ("hostname", "os", "os_version", "version", "gateway", "exit_node")
 _LISTS = ("routes", "tags")
-_FLAGS = ("accept_routes", "ephemeral")
+_FLAGS = ("accept_routes", "exit_node_allow_lan_access", "ephemeral")
+_PORTS = ("relay_server_port",)
 
 
 def up(engine: "Engine", token: "Any", arguments: "Arguments") -> None:
@@ -109,6 +110,7 @@ def _set(engine: "Engine", arguments: "Arguments") -> "list[str]":
     checked = {name: _checked(name, value) for name, value in arguments.items() if value is not None}
     routes = [route(text) for text in checked["routes"]] if "routes" in checked else None
     gateway = Gateway(checked["gateway"]) if "gateway" in checked else None
+    engine.exits.check(checked.get("exit_node", ""))
     changed = sorted([name for name, value in checked.items() if engine.config.get(name) != value])
     for name in changed:
         engine.config[name] = checked[name]
@@ -128,8 +130,10 @@ def _checked(name: str, value: "Any") -> "Any":
         good, need = isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value), "a list of texts"
     elif name in _FLAGS:
         good, need = isinstance(value, bool), "true or false"
+    elif name in _PORTS:
+        good, need = type(value) is int and -1 <= value <= 65535, "a port, 0 for any free one, or -1 for none"
     else:
-        raise LocalError(f"there is no setting {name!r}; settings are {', '.join(sorted(_TEXTS + _LISTS + _FLAGS))}")
+        raise LocalError(f"there is no setting {name!r}; settings are {', '.join(sorted(_TEXTS + _LISTS + _FLAGS + _PORTS))}")
     if not good:
         raise LocalError(f"setting {name}: {value!r}, need {need}")
     return list(value) if name in _LISTS else value

@@ -30,6 +30,7 @@ class Control:
         self._engine = engine
         self.gateway, self.key = gateway, key
         self.key_is_new = False  # learnt in this run and not saved: that waits for the first answer, and need not delay it
+        self.proven = False  # whoever has the key answered since it is known to us, in this run
         self.version: int = engine.config.get("capability_version") or CAPABILITY_VERSION
         self.phase = "off"
         self.error = ""
@@ -60,8 +61,9 @@ class Control:
         """The network changed: whatever was connected is made anew at once."""
         if self.phase != "off":
             self._drop()
-            self._failures = 0
-            self._connect()
+            if self.phase != "off":  # where the connection was for a farewell, that was the end
+                self._failures = 0
+                self._connect()
 
     def renew(self, why: str) -> None:
         """Register anew: at once, but a gateway that takes what it says has expired is not asked all the time."""
@@ -76,7 +78,7 @@ class Control:
     def set_gateway(self, gateway: "Gateway") -> None:
         """Another gateway; its key, if given, replaces what was known."""
         self.stop()
-        self.gateway, self.key, self.error, self.confirmed = gateway, gateway.key, "", False
+        self.gateway, self.key, self.error, self.confirmed, self.proven = gateway, gateway.key, "", False, False
 
     def _drop(self) -> None:
         if self.since is not None:
@@ -117,8 +119,13 @@ class Control:
             return "; give the address with its key (https://host#mkey:...), which needs neither certificate nor clock"
         return ""
 
+    def forget_key(self) -> None:
+        """The owner gave up on a key that nobody had: the next address without one asks the gateway again."""
+        if not self.proven:
+            self.key = None
+
     def _ready(self) -> None:
-        self.phase = "register"
+        self.phase, self.proven = "register", True
         if self.confirmed and self._engine.logged_in and not self.registration.auth_key:
             self.maps.begin()  # the gateway took our registration in this run: a reconnection saves that round trip
         else:

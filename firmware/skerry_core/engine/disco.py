@@ -53,6 +53,7 @@ class Disco:
             codec.CallMeMaybe: self._called,
             codec.CallMeMaybeVia: engine.peer_relays.called,
             codec.AllocateResponse: engine.peer_relays.answered,
+            codec.AllocateRequest: engine.relaying.asked,
             codec.Challenge: self._challenged,
         }
 
@@ -136,7 +137,7 @@ class Disco:
         count = count + 1 if since == second else 1
         if count > PER_SECOND[kind]:
             raise PeerError(f"{peer.name()}: more than {PER_SECOND[kind]} disco messages in a second")
-        peer.bursts[kind] = (second, count)
+        peer.bursts = tuple([(second, count) if each == kind else peer.bursts[each] for each in range(len(peer.bursts))])
 
     def _ping(self, peer: "Peer", path: "Path", message: "Any") -> None:
         if (message.node_key and message.node_key != peer.key) or peer.last_ping == (message.txid, path):

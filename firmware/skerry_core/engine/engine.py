@@ -13,6 +13,7 @@ from skerry_core.engine.clock import Clock
 from skerry_core.engine.control import Control
 from skerry_core.engine.disco import Disco
 from skerry_core.engine.doubt import Doubts
+from skerry_core.engine.exits import Exits
 from skerry_core.engine.gateway import chosen
 from skerry_core.engine.handover import Resumption, give, hint
 from skerry_core.engine.life import Life
@@ -20,11 +21,12 @@ from skerry_core.engine.netcheck import Netcheck
 from skerry_core.engine.paths import Paths
 from skerry_core.engine.peerrelay import PeerRelays
 from skerry_core.engine.peers import Peers
+from skerry_core.engine.relaying import Relaying
 from skerry_core.engine.relays import Relays
 from skerry_core.engine.sessions import Sessions
 from skerry_core.engine.status import status
 from skerry_core.engine.timers import Timers
-from skerry_core.engine.why import why
+from skerry_core.engine.why import explain, why
 from skerry_core.errors import LocalError, PeerError
 from skerry_core.tailcfg.netmap import NetworkMap
 
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from skerry_core.engine.peer import Peer
 
 
-OUTSIDE = ("datagram", "frame", "stream", "bad-relay")
+OUTSIDE = ("datagram", "frame", "stream", "bad-relay", "relaying")
 SILENT = ("apply", "connect", "close", "interface", "resolve")  # actions that tell nobody anything of ours
 GREET = 60_000  # after a start from a saved state
 
@@ -48,7 +50,9 @@ class Engine:
         self, config: "dict[str, Any]", crypto: "Any", random: "Callable[[int], bytes]", now: int, saved: "Any" = None, handed: "Any" = None
     ) -> None:
         """`config`: "gateway" (address, may carry #mkey:), "hostname", "os", "os_version", "version", "routes" [prefix text], "tags",
-        "accept_routes", "ephemeral", "decompress" (zstd: function(data, limit) -> bytes), "wanted" (True: go up without a command),
+        "accept_routes", "exit_node" (a peer's name), "exit_node_allow_lan_access", "bypass" (True: nothing we
+        send ourselves is ever routed into the tunnel), "relay_server_port" (below 0: do not relay), "ephemeral",
+        "decompress" (zstd: function(data, limit) -> bytes), "wanted" (True: go up without a command),
         "auth_key" (for that); all optional. `saved`: what save() gave. `handed`: what handover() of the process
         before us gave, whose peers and sessions the transport has already. LocalError: one of them is unusable; nothing was begun.
         """
@@ -59,6 +63,7 @@ class Engine:
         self.disco_public: bytes = crypto.x25519_public(self.disco_private)
         self.set_node_key(loaded.node_key)
         self.wanted, self.logged_in = loaded.wanted, loaded.logged_in
+        self.started: bytes = random(8)
         self.timers, self.clock = Timers(), Clock(loaded.tai_floor, loaded.control_time)
         self.netmap = NetworkMap()
         if loaded.netmap is not None and self.logged_in:
@@ -76,8 +81,8 @@ class Engine:
         self._events: list[tuple[Any, ...]] = []
         self._streams: dict[int, Callable[[str, Any], None]] = {}
         self._stream_count = 0
-        self.peers = Peers(self, loaded.stamps)
-        self.peer_relays, self.bindings = PeerRelays(self), Bindings(self)
+        self.peers, self.exits = Peers(self, loaded.stamps), Exits(self)
+        self.peer_relays, self.bindings, self.relaying = PeerRelays(self), Bindings(self), Relaying(self)
         self.sessions, self.paths, self.disco, self.doubts = Sessions(self), Paths(self), Disco(self), Doubts(self)
         self.relays, self.netcheck = Relays(self), Netcheck(self, loaded.home)
         self.control = Control(self, gateway, key)
@@ -151,6 +156,11 @@ class Engine:
         if peer is None:
             return ["This node is not among the peers: it is unknown, its key has expired, or we are down."]
         return why(self, peer)
+
+    def explain(self, peer_key: bytes) -> "dict[str, Any]":
+        """The same for programs: path, tried, nat, fault, help, and the sentences as lines."""
+        peer = self.peers.by_key.get(peer_key)
+        return {"lines": self.why(peer_key)} if peer is None else explain(self, peer)
 
     def save(self) -> "dict[str, Any]":
         """The state to keep (secret, JSON-able); see state.py."""
@@ -274,6 +284,9 @@ class Engine:
             "clock": self._clock,
             "uplinks": self._uplinks,
             "resolved": self.netcheck.resolved,
+            "sampled": self.netcheck.nat.sampled,
+            "lans": self.exits.set_lans,
+            "relaying": self.relaying.receive,
             "command": self._command,
         }
 
@@ -356,10 +369,11 @@ class Engine:
             "ping": disco.timeout, "asked": disco.unanswered,
             "place-ask": self.peer_relays.unanswered, "place": self.bindings.again,
             "stun": check.again, "stun-again": check.resend, "stun-end": check.ended,
+            "stun-nat": check.nat.again, "stun-sampled": check.nat.unsampled,
             "relay-step": relays.stuck, "relay-silent": relays.silent, "relay-idle": relays.idle, "relay-retry": relays.retry,
             "control-retry": control.retry, "control-watch": control.silent,
             "followup": control.registration.follow_up, "update": control.maps.update,
-            "expiry": self.life.key_expired, "save": self.life.save_map,
+            "relaying": self.relaying.due, "expiry": self.life.key_expired, "save": self.life.save_map,
         }  # fmt: skip
         of_peers = {
             "handshake": self.sessions.retry, "dead": self.sessions.dead, "keepalive": self.sessions.keepalive,

@@ -1,4 +1,7 @@
-"""What we tell the gateway about ourselves: the Hostinfo of registration and map requests. No secrets, nothing that changes by itself."""
+"""What we tell the gateway about ourselves: the Hostinfo of registration and map requests. No secrets, nothing that changes by itself.
+
+`SkerryStarted` is not Tailscale's: random of this start, by which a gateway of ours notices two processes with one key; others ignore it.
+"""
 
 from skerry_core import ip
 
@@ -23,10 +26,13 @@ def hostinfo(engine: "Engine") -> "dict[str, Any]":
         "IPNVersion": config.get("version") or "",
         "App": "skerry",
         "NoLogsNoSupport": True,
+        "SkerryStarted": engine.started.hex(),
     }
     routes = engine.routes()
     if routes:
         document["RoutableIPs"] = [ip.format_prefix(prefix) for prefix in routes]
+    if engine.relaying.wanted() is not None:
+        document["PeerRelay"] = True
     if config.get("tags"):
         document["RequestTags"] = list(config["tags"])
     if engine.netcheck.home:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
     from skerry_core.engine.engine import Engine
 
+COPIED = (
+    "another device has the keys of this one, whose state is a copy of it: this one makes keys of its own and has to be admitted; "
+    "the other is not disturbed"
+)
 SAVE_FIRST, SAVE_LATER, SAVE_RARELY = 1_000, 10_000, 600_000
 
 
@@ -56,6 +60,7 @@ class Life:
         self._engine.peers.clear()
         self._engine.peers.interface(False)
         self._engine.timers.cancel(("expiry",))
+        self._engine.relaying.sync()
         if self._engine.timers.at(("save",)) is not None:
             self.save_map()
 
@@ -64,6 +69,7 @@ class Life:
         self._engine.offered = routes
         if self._engine.running and self._engine.netmap.self_node is not None:
             self._engine.peers.sync_self()
+            self._engine.peers.interface(self._engine.logged_in)
 
     def set_gateway(self, gateway: Gateway) -> None:
         """Another gateway, or the key of this one. Membership of another network ends here, without a farewell."""
@@ -88,6 +94,7 @@ class Life:
             self._engine.peers.sync_self()
             self._engine.peers.sync()
             self._engine.peers.interface(self._engine.netmap.self_node is not None and self._engine.logged_in)
+            self._engine.relaying.sync()
             self._engine.control.maps.update()
 
     def registered(self) -> None:
@@ -112,8 +119,11 @@ class Life:
 
     def logged_out_now(self, token: "Any", told: bool) -> None:
         """Keys and map are gone; the machine key stays."""
-        self._engine.logged_in = self._engine.wanted = False
+        member, self._engine.logged_in, self._engine.wanted = self._engine.logged_in, False, False
         self._halt()
+        self._engine.control.registration.forget()
+        if not member:
+            self._engine.control.forget_key()
         self._engine.netmap = NetworkMap()
         self._engine.relays.set_map(None)
         self._engine.peers.stamps = {}
@@ -122,6 +132,25 @@ class Life:
         self._engine.act(("save",))
         self._engine.done(token, {"state": "NeedsLogin"} if told else {"state": "NeedsLogin", "warning": "the gateway could not be told"})
         self._engine.state_changed()
+
+    def copied(self) -> None:
+        """Our keys are another device's: the state was copied from it. It keeps them; we start over with our own, waiting for approval."""
+        engine, wanted = self._engine, self._engine.wanted
+        engine.event(("error", COPIED))
+        engine.logged_in = False
+        self._halt()
+        engine.netmap = NetworkMap()
+        engine.relays.set_map(None)
+        engine.peers.stamps = {}
+        engine.control.registration.forget()
+        engine.machine_private, engine.disco_private = engine.random(32), engine.random(32)
+        engine.disco_public = engine.crypto.x25519_public(engine.disco_private)
+        engine.set_node_key(engine.random(32))
+        engine.control.confirmed = False
+        engine.act(("save",))
+        engine.state_changed()
+        if wanted:
+            self.go_up()
 
     def new_node_key(self) -> None:
         """The old one expired. Everything tied to it starts over."""
@@ -183,10 +212,11 @@ class Life:
             for peer in self._engine.peers.all():
                 self._engine.paths.update(peer)
         self._engine.peers.interface(self._engine.netmap.self_node.machine_authorized)
+        self._engine.relaying.sync()
 
     def key_expired(self) -> None:
         """Timer: a key, ours or a peer's, is past its end."""
-        if self.expired():
+        if self.expired() and not self._engine.control.registration.leaving:  # a gateway tells of our farewell before it answers
             self._engine.control.renew("the key of this node has expired; it is being renewed, which may need a sign-in")
         self._engine.peers.sync()
         self._engine.peers.interface(self._engine.netmap.self_node is not None)

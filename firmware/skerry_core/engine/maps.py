@@ -78,12 +78,14 @@ class Maps:
 
     def _ended(self, broken: str) -> None:
         from skerry_core.engine.control import retry_after
-        from skerry_core.engine.registration import readable
+        from skerry_core.engine.registration import copied, readable
 
         if self._status != 200:
             self._control.confirmed = False
         if self._status == 429:
             self._control.failed("asks to wait", retry_after(self._headers, self._engine.random))
+        elif copied(self._status, self._error):
+            self._engine.life.copied()
         elif self._status not in (0, 200):
             self._control.failed(f"refused the map (HTTP {self._status}): {readable(self._error)}")
         else:

@@ -11,7 +11,8 @@ stays unless the other is 10 ms and 33 % better. The first answer of all decides
 is a random one, the next one when its relay cannot be reached.
 """
 
-from skerry_core import ip, path, stun
+from skerry_core import ip, nat, path, stun
+from skerry_core.engine.natcheck import NatCheck
 from skerry_core.engine.paths import ip_kind
 
 TYPE_CHECKING = False
@@ -59,6 +60,7 @@ class Netcheck:
         self._last: int | None = None
         self._active: int | None = None
         self._tokens: list[Any] = []
+        self.nat = NatCheck(engine)
         self.home = home
 
     # uplinks
@@ -72,6 +74,7 @@ class Netcheck:
             for key in list(self._seen):
                 if lost or key not in self._keys():
                     del self._seen[key]
+            self.nat.network_changed()
             self._refresh()
             self.full()
         return lost
@@ -128,8 +131,9 @@ class Netcheck:
         """A full round now; `token` gets the report."""
         if token is not None:
             self._tokens.append(token)
-        if token is not None and self._full and self._round_open():
+        if token is not None and self._full and self._round_open() and self.nat.person:
             return  # who asks all the time gets the answers of rounds that are under way, and costs nothing
+        self.nat.person = self.nat.person or token is not None
         if self.uplinks and self._engine.running:
             self._begin(True)
         elif token is not None:
@@ -150,6 +154,7 @@ class Netcheck:
             self._end()
             return
         self._send_all()
+        self.nat.begin(self._probes, self._full)
         engine.timers.set(("stun-again", 0), engine.now + AGAIN[0])
         engine.timers.set(("stun-end",), engine.now + ROUND)
 
@@ -199,6 +204,8 @@ class Netcheck:
 
     def datagram(self, where: "Path", data: bytes) -> None:
         """A STUN response; one that answers nothing of ours is left alone."""
+        if self.nat.datagram(where, data):
+            return
         found = stun.parse_response(data)
         probe = None if found is None else self._pending.get(found[0])
         if found is None or probe is None or probe.answered or path.is_relay(where) or where[1] != probe.where[1]:
@@ -213,9 +220,14 @@ class Netcheck:
             self._latency[probe.region] = [entry for entry in history[-32:] if now - entry[0] < REMEMBER]
             if not self._engine.relays.known(self.home):
                 self._choose(probe.region)
-        if all(each.answered or not each.region for each in self._probes):
-            self._engine.timers.set(("stun-end",), min(now + 100, self._engine.timers.at(("stun-end",)) or now))
+        self.settled()
         self._refresh()
+
+    def settled(self) -> None:
+        """End the round soon when nothing is left to wait for."""
+        at = self._engine.timers.at(("stun-end",))
+        if at is not None and not self.nat.busy and all(each.answered or not each.region for each in self._probes):
+            self._engine.timers.set(("stun-end",), min(self._engine.now + 100, at))
 
     def _compare(self, key: "tuple[int, int]", probe: Probe, seen: "tuple[bytes, int]") -> None:
         # the second port of a server only serves the comparison
@@ -243,8 +255,10 @@ class Netcheck:
         if self._full:
             self._full = False
             self._choose(self._best())
+        probes, self._probes = self._probes, []
         self._refresh()
-        self._report()
+        self.nat.ended(probes)
+        self.reported()
 
     # endpoints
 
@@ -336,6 +350,8 @@ class Netcheck:
         info["OSHasIPv6"] = bool(self.uplinks_for(16))
         if self.varies is not None:
             info["MappingVariesByDestIP"] = self.varies
+        if self.nat.nat.mapping:
+            info["SkerryNAT"] = nat.encode(self.nat.nat)
         return info
 
     def report(self) -> "dict[str, Any]":
@@ -346,10 +362,16 @@ class Netcheck:
         found: dict[str, Any] = {"udp": bool(self._seen), "ipv4": None, "ipv6": None, "mapping_varies": self.varies}
         for key, seen in self._seen.items():
             found["ipv4" if key[1] == 4 else "ipv6"] = ip.format_endpoint(seen[0], seen[1])
+        found["nat"], found["hairpin"] = self.nat.nat.document(), self.nat.hairpin
         found["home_region"] = self.home
         found["home_code"] = self._engine.relays.code(self.home) if self.home else ""
         found["regions"] = rows
         return found
+
+    def reported(self) -> None:
+        """Answer who asked, unless the NAT's ports are still being sampled."""
+        if not self.nat.sampling:
+            self._report()
 
     def _report(self) -> None:
         tokens, self._tokens = self._tokens, []
@@ -358,9 +380,9 @@ class Netcheck:
 
     def stop(self) -> None:
         """The node goes down."""
-        for name in (("stun",), ("stun-end",), ("stun-again", 0), ("stun-again", 1)):
+        for name in (("stun",), ("stun-end",), ("stun-again", 0), ("stun-again", 1), ("stun-nat",), ("stun-sampled",)):
             self._engine.timers.cancel(name)
-        self._pending, self._probes = {}, []
+        self._pending, self._probes, self.nat.sampling = {}, [], False
         self._report()
 
 

@@ -51,10 +51,11 @@ class Paths:
     def called(self, peer: "Peer", endpoints: "list[tuple[bytes, int]]") -> None:
         """A call-me-maybe came over the relay: ask all of them, and those we know, at once."""
         now = self._engine.now
-        peer.calls = [at for at in peer.calls if now - at < CALLS_WINDOW]
-        if len(peer.calls) >= CALLS:
+        calls = [at for at in peer.calls if now - at < CALLS_WINDOW]
+        peer.calls = calls
+        if len(calls) >= CALLS:
             return
-        peer.calls.append(now)
+        calls.append(now)
         peer.called_endpoints = endpoints[:CALL_LIMIT]
         self.sync(peer)
         for candidate in [each for each in peer.candidates.values() if not each.path[4]]:
@@ -138,7 +139,11 @@ class Paths:
 
     def _inside(self, address: bytes) -> bool:
         # a candidate that the routes lead into the tunnel would carry the tunnel in itself; not where it is on our own link
-        if address in self._engine.peers.by_address or address in self._engine.own_addresses:
+        if address in self._engine.own_addresses:
+            return True
+        if self._engine.config.get("bypass"):
+            return False
+        if address in self._engine.peers.by_address:
             return True
         routed = any(ip.contains(prefix, address) for prefix in self._engine.peers.subnets)
         return routed and not self._engine.netcheck.is_near(address)

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     Prefix = tuple[bytes, int]
 
 
+NO_BURSTS = ((0, 0), (0, 0), (0, 0))
+
+
 class Session:
     """One pair of keys in the transport; `initiator` when the handshake was ours."""
 
@@ -72,6 +75,7 @@ class Peer:
         "heard_at",
         "heard_region",
         "home",
+        "hurry",
         "index",
         "initiated",
         "initiated_kept",
@@ -113,6 +117,7 @@ class Peer:
         self.superseded: Initiator | None = None  # the initiation before, whose answer is good as well
         self.handshake_since: int | None = None
         self.initiated: int | None = None  # last initiation sent
+        self.hurry = 0  # how many more of this handshake are repeated soon
         self.initiated_live = False  # it left at once, not only into the buffer of a relay that is being connected
         self.initiated_kept = False  # it left or will leave
         self.answered: int | None = None  # last initiation answered
@@ -139,9 +144,9 @@ class Peer:
         self.heard_at: Path | None = None  # where its last ping over UDP came from
         self.elsewhere = False  # it was heard another way meanwhile
         self.probed: int | None = None  # last full probe
-        self.calls: list[int] = []  # when call-me-maybes came
+        self.calls: list[int] | tuple[int, ...] = ()  # when call-me-maybes came
         self.pings = 0  # outstanding
-        self.bursts = [(0, 0), (0, 0), (0, 0)]  # second, disco messages in it; see disco.PER_SECOND
+        self.bursts: tuple[tuple[int, int], ...] = NO_BURSTS  # second, disco messages in it; see disco.PER_SECOND
         self.last_ping: tuple[bytes, Path] | None = None
 
     def sessions(self) -> "list[Session]":

@@ -174,6 +174,7 @@ class PeerRelays:
         self._calls.pop(peer.index, None)
         self._engine.timers.cancel(("peer-relay", peer.index))
         self._engine.bindings.remove(peer)
+        self._engine.relaying.gone(peer.disco)
         self._relays = None
 
     # for people

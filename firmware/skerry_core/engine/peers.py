@@ -2,12 +2,13 @@
 
 A peer is installed when its key has not expired (by the gateway's time) and it is neither jailed nor a plain WireGuard peer. Its own
 addresses are always allowed where they are such as meshes use (single ones of 100.64.0.0/10 or fc00::/7); everything else would take
-traffic off the host's other networks: only with "accept_routes", and default routes never. A prefix that two peers claim
-belongs to the one with the lowest id. One response of the map becomes one transaction: peers, allowed IPs, addresses and filter swap
-together.
+traffic off the host's other networks: only with "accept_routes", and default routes only those of the exit node (exits.py). A prefix that
+two peers claim belongs to the one with the lowest id. One response of the map becomes one transaction: peers, allowed IPs, addresses and
+filter swap together.
 """
 
 from skerry_core import filter
+from skerry_core.engine.exits import offers
 from skerry_core.engine.peer import Peer
 from skerry_core.tailcfg.keys import ZERO
 
@@ -143,11 +144,12 @@ class Peers:
         owners: dict[Prefix, int] = {}
         self.by_address = {}
         wanted: list[tuple[Peer, list[Prefix]]] = []
+        way_out = self._engine.exits.chosen()
         for number in sorted(self.by_id):
             peer, allowed = self.by_id[number], []
             assert peer.node is not None
-            for prefix in self._wanted(peer.node):
-                if prefix[1] and prefix not in owners and prefix[0] not in self._engine.own_addresses:
+            for prefix in self._wanted(peer.node) + (offers(peer.node) if peer.node is way_out else []):
+                if prefix not in owners and prefix[0] not in self._engine.own_addresses:
                     owners[prefix] = number
                     allowed.append(prefix)
                     if prefix[1] == 8 * len(prefix[0]):
@@ -162,14 +164,14 @@ class Peers:
                 self._engine.paths.update(peer)
                 self._engine.sessions.arm(peer, 1 | 2 | 32)
         self._routes = sorted(owners, key=lambda prefix: (len(prefix[0]), prefix))
-        subnets = [prefix for prefix in self._routes if prefix[1] < 8 * len(prefix[0])]
+        subnets = [prefix for prefix in self._routes if 0 < prefix[1] < 8 * len(prefix[0])]
         if subnets != self.subnets:
             self.subnets = subnets
             self._engine.paths.subnets_changed()
 
     def _wanted(self, node: "Node") -> "list[Prefix]":
         if self._engine.config.get("accept_routes"):
-            return node.addresses + node.allowed_ips
+            return [prefix for prefix in node.addresses + node.allowed_ips if prefix[1]]
         return [prefix for prefix in node.addresses if is_mesh(prefix)]
 
     def _own_addresses(self, node: "Node | None") -> "list[Prefix]":
@@ -182,8 +184,7 @@ class Peers:
         """Addresses, local routes and identity."""
         node = self._engine.netmap.self_node
         addresses = [prefix[0] for prefix in self._own_addresses(node)]
-        advertised = self._engine.routes()
-        routes = [] if node is None else [prefix for prefix in node.allowed_ips if prefix not in node.addresses and prefix in advertised]
+        routes = self._engine.exits.local_routes(node)
         own = (self._engine.node_public, addresses, routes)
         if own != self._own:
             self._own = own
@@ -200,6 +201,7 @@ class Peers:
             return
         self._rules = wanted
         self._engine.peer_relays.map_changed()
+        self._engine.relaying.grants_changed()
         compiled = filter.compile(rules, wanted[1])
         if compiled != self._filter:
             self._filter = compiled
@@ -222,7 +224,11 @@ class Peers:
         node = self._engine.netmap.self_node
         addresses = self._own_addresses(node) if up else []
         routes = self._routes if up else []
-        wanted = {"addresses": addresses, "routes": routes, "mtu": MTU, "up": up and bool(addresses)}
+        up = up and bool(addresses)
+        wanted = {"addresses": addresses, "routes": [prefix for prefix in routes if prefix[1]], "mtu": MTU, "up": up}
+        wanted["exit"] = up and bool(self._engine.exits.wanted)
+        wanted["lan"] = bool(self._engine.config.get("exit_node_allow_lan_access"))
+        wanted["forward"] = self._engine.routes() if up else []
         if wanted != self._interface:
             self._interface = wanted
             self._engine.act(("interface", wanted))

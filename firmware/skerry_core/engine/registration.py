@@ -1,6 +1,7 @@
 """Registration: who we are to the gateway. What the answer means, in this order:
 
     HTTP 429                 wait as told
+    HTTP 409, SkerryCopied   our state is a copy of another device's: new keys, once (life.py)
     other than 200           error, back off (401: the key was refused)
     Error                    show it, back off; nothing but another command helps
     NodeKeyExpired           a new node key, once
@@ -38,14 +39,14 @@ class Registration:
         self._rotated = False
         self._status, self._headers, self._body = 0, {}, b""  # type: int, dict[str, str], bytes
         self._logout: Any = None
-        self._leaving = False
+        self.leaving = False
         self._request: int | None = None
 
     def reset(self) -> None:
         """The connection is gone; a link that was shown stays good, a farewell that was not heard counts as said."""
         self._request = None
         self._rotated = False
-        if self._leaving:
+        if self.leaving:
             self._left("the connection was lost")
 
     def begin(self) -> None:
@@ -54,7 +55,7 @@ class Registration:
 
     def log_out(self, token: "Any") -> None:
         """Say good-bye with the current keys, then call engine.life.logged_out_now()."""
-        self._logout, self._leaving = token, True
+        self._logout, self.leaving = token, True
         channel = self._control.channel
         if channel is None or not channel.up:
             self._left("")
@@ -95,12 +96,14 @@ class Registration:
     def _done(self, broken: str) -> None:
         from skerry_core.engine.control import retry_after
 
-        if self._leaving:
+        if self.leaving:
             self._left(broken)
         elif broken:
             self._control.failed(broken)
         elif self._status == 429:
             self._control.failed("asks to wait", retry_after(self._headers, self._engine.random))
+        elif copied(self._status, self._body) and self._engine.logged_in:
+            self._engine.life.copied()
         elif self._status != 200:
             self._control.failed(f"refused the registration (HTTP {self._status}): {readable(self._body)}")
         else:
@@ -156,12 +159,21 @@ class Registration:
         self.auth_url = self._followup = ""
         self._engine.timers.cancel(("followup",))
 
-    def _left(self, broken: str) -> None:
-        token, self._logout, self._leaving = self._logout, None, False
+    def forget(self) -> None:
+        """Nothing of before counts: nobody joins any more, or keys are new."""
         self._forget_link()
         self.auth_key, self._old_key = "", ZERO
+
+    def _left(self, broken: str) -> None:
+        token, self._logout, self.leaving = self._logout, None, False
+        self.forget()
         told = not broken and self._status == 200
         self._engine.life.logged_out_now(token, told)
+
+
+def copied(status: int, body: bytes) -> bool:
+    """Whether the gateway says that our keys are another device's."""
+    return status == 409 and b'"SkerryCopied"' in body
 
 
 def readable(body: bytes) -> str:

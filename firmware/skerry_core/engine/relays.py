@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 IDLE, SILENT, CHECK, STEP = 60_000, 120_000, 5_000, 10_000
 BACKOFF_FIRST, BACKOFF_LAST, STABLE = 500, 30_000, 60_000
+LIVED, FORGIVEN = 1_000, 4  # a relay that served a second is there: after its end at most 8 s are waited, however often it ends
 SERVER_KEY_LIMIT = 1024
 HEALTH_LIMIT = 200
 
@@ -31,7 +32,8 @@ HEALTH_LIMIT = 200
 class Link:
     """The connection to one region."""
 
-    def __init__(self, region: Region) -> None:
+    def __init__(self, relays: "Relays", region: Region) -> None:
+        self._relays = relays
         self.region = region
         self.stage = "closed"
         self.stream: int | None = None
@@ -43,6 +45,10 @@ class Link:
         self.health = ""
         self.since: int | None = None
         self.written = 0
+
+    def heard(self, kind: str, data: "Any") -> None:
+        """Of its stream."""
+        self._relays.stream(self, kind, data)
 
 
 class Relays:
@@ -65,7 +71,7 @@ class Relays:
                 del self._links[number]
         for number, region in regions.items():
             if number not in self._links:
-                self._links[number] = Link(region)
+                self._links[number] = Link(self, region)
                 self._engine.apply(("relay", number, True))
 
     def known(self, region: int) -> bool:
@@ -129,10 +135,11 @@ class Relays:
         link.stage, link.buffer, link.head, link.written = "connecting", b"", http1.HeadParser(), engine.now
         engine.apply(("relay", number, True))
         spec = link.region.nodes[link.node % len(link.region.nodes)].connect()
-        link.stream = engine.connect(spec, lambda kind, data: self._stream(link, kind, data))
+        link.stream = engine.connect(spec, link.heard)
         engine.timers.set(("relay-step", number), engine.now + STEP)
 
-    def _stream(self, link: Link, kind: str, data: "Any") -> None:
+    def stream(self, link: Link, kind: str, data: "Any") -> None:
+        """What became of a connection's stream."""
         try:
             if kind == "open":
                 self._opened(link)
@@ -233,8 +240,11 @@ class Relays:
         first = not link.error
         node = link.region.nodes[link.node % len(link.region.nodes)]
         link.error = f"{reason} ({node.host} port {node.port})"
-        if link.since is not None and engine.now - link.since >= STABLE:
+        lived = 0 if link.since is None else engine.now - link.since
+        if lived >= STABLE:
             link.failures = 0  # one that ended sooner is no success: each attempt costs kilobytes
+        elif lived >= LIVED:
+            link.failures = min(link.failures, FORGIVEN)
         self._close(link)
         link.node += 1
         link.failures += 1

@@ -6,6 +6,7 @@
     DATA, then nothing SENT for 10 s                                        -> keepalive
     HANDSHAKE   (data waits, no session), LIMIT (messages near the limit)   -> handshake
     handshake unanswered for 5 s + 0..333 ms                                -> again, with a new stamp, for 90 s
+    ... in the first minute after a start that had known peers              -> the first four 500 ms apart: the peer is likely there
     session 180 s old                                                       -> forgotten, keys wiped by the transport
 
 An edge is armed again a second after it fired, so an idle peer costs nothing and a busy one a few events a second. Where one edge of
@@ -31,6 +32,7 @@ SENT, RECEIVED, HANDSHAKE, CONFIRMED, LIMIT, DATA = 1, 2, 4, 8, 16, 32
 WATCH = SENT | RECEIVED | DATA
 REKEY_AFTER, REKEY_LATE, REJECT_AFTER = 120_000, 165_000, 180_000
 RETRY, RETRY_JITTER, GIVE_UP = 5_000, 334, 90_000
+SOON, HURRIED = 500, 4
 KEEPALIVE, DEAD, REARM = 10_000, 15_000, 1_000
 FLOOD = 20  # ms between initiations of one peer that are answered
 TIMERS = ("handshake", "dead", "keepalive", "rearm")
@@ -187,6 +189,7 @@ class Sessions:
         """A session is wanted; nothing new happens while a handshake is under way."""
         if peer.handshake_since is None:
             peer.handshake_since = self._engine.now
+            peer.hurry = HURRIED if self._engine.now < self._engine.greets_until else 0
             self._attempt(peer)
 
     def way_open(self, peer: "Peer", direct: bool) -> None:
@@ -216,12 +219,13 @@ class Sessions:
             self._end_handshake(peer)
             self._engine.apply(("purge", peer.index))  # what waited for 90 s would surprise whoever gets it
             return
-        earliest = engine.now if peer.initiated is None else peer.initiated + RETRY
+        wait = SOON if peer.hurry else RETRY
+        earliest = engine.now if peer.initiated is None else peer.initiated + wait
         if earliest > engine.now:
             engine.timers.set(("handshake", peer.index), earliest)
             return
-        jitter = int.from_bytes(engine.random(2), "big") % RETRY_JITTER
-        engine.timers.set(("handshake", peer.index), engine.now + RETRY + jitter)
+        jitter = 0 if peer.hurry else int.from_bytes(engine.random(2), "big") % RETRY_JITTER
+        engine.timers.set(("handshake", peer.index), engine.now + wait + jitter)
         self._initiate(peer)
 
     def _initiate(self, peer: "Peer") -> None:
@@ -241,6 +245,7 @@ class Sessions:
         if peer.superseded is not None:
             self._indices.pop(peer.superseded.sender_index, None)
         peer.superseded, peer.initiator, peer.initiated = peer.initiator, initiator, engine.now
+        peer.hurry = max(0, peer.hurry - 1)
         peer.cookies.sent(initiator.message)
         for path in paths:
             engine.send(path, initiator.message)
@@ -305,7 +310,8 @@ class Sessions:
     def retry(self, peer: "Peer") -> None:
         """Timer: the handshake got no answer."""
         if peer.handshake_since is not None:
-            self._engine.check_relays(peer)
+            if not peer.hurry:  # half a second is no reason to doubt a relay
+                self._engine.check_relays(peer)
             self._attempt(peer)
 
     def dead(self, peer: "Peer") -> None:

@@ -27,6 +27,7 @@ def status(engine: "Engine") -> "dict[str, Any]":
         "peers": [_peer(engine, node) for node in sorted_nodes(engine)],
         "users": _users(engine),
         "domain": engine.netmap.domain,
+        "exit_node": engine.exits.snapshot(),
         "dns": engine.netmap.dns,
         "health": health(engine),
         "home_region": engine.netcheck.home,
@@ -39,6 +40,8 @@ def status(engine: "Engine") -> "dict[str, Any]":
             "away_since": control.away_since,
         },
         "from_saved_map": own is not None and engine.running and not engine.map_is_live,
+        "map_of": engine.netmap.control_time,
+        "relaying": engine.relaying.status(),
         "drops": dict(engine.drops),
         "now": engine.now,
         "wall": engine.clock.wall(engine.now),
@@ -121,8 +124,11 @@ def health(engine: "Engine") -> "list[str]":
             sentences.append(f"{engine.relays.text(region.number)} is not reachable: {link.error}")
         elif link is not None and link.health:
             sentences.append(f"{engine.relays.text(region.number)} reports: {link.health}")
+    if engine.relaying.error:
+        sentences.append(engine.relaying.error)
     if engine.running:
         sentences.extend(ourselves(engine))
+        sentences.extend(engine.exits.health())
     for message in engine.netmap.messages.values():
         sentences.append(f"{message['Title']}: {message['Text']}")
     return sentences + list(engine.netmap.health)

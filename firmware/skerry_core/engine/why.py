@@ -1,17 +1,21 @@
 """Sentences for people: how a peer is reached now, what was tried and what came of it. They state what was seen and guess nothing."""
 
+from skerry_core import nat
 from skerry_core import path as paths
 from skerry_core.engine import binding, peerrelay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from skerry_core.engine.engine import Engine
     from skerry_core.engine.peer import Candidate, Peer
 
 
 def why(engine: "Engine", peer: "Peer") -> "list[str]":
-    """Current path first, then each candidate, the UDP relays, the relay, the session and our own side."""
-    sentences = [_current(engine, peer)]
+    """Current path first, then the two NATs, each candidate, the UDP relays, the relay, the session, our own side, and what would help."""
+    verdict = judge(engine, peer)
+    sentences = [_current(engine, peer), verdict["reason"]]
     for where in sorted(peer.candidates, key=paths.text):
         sentences.append(_candidate(engine, peer, peer.candidates[where]))
     if not peer.candidates:
@@ -20,7 +24,52 @@ def why(engine: "Engine", peer: "Peer") -> "list[str]":
     sentences.extend(_relay(engine, peer))
     sentences.append(_session(engine, peer))
     sentences.extend(ourselves(engine))
-    return sentences
+    return sentences + [f"What would help: {each}" for each in verdict["help"]]
+
+
+def explain(engine: "Engine", peer: "Peer") -> "dict[str, Any]":
+    """The same for programs; `lines` are the sentences of why()."""
+    used, relay, verdict = peer.best, engine.paths.relay(peer), judge(engine, peer)
+    kind = ("udp-relay" if used.path[4] else "direct") if used is not None else "relay" if relay is not None else "none"
+    address = paths.text(used.path) if used is not None else engine.relays.text(relay[0]) if relay is not None else ""
+    latency = None if used is None else used.latency
+    return {
+        "path": {"kind": kind, "address": address, "latency_ms": latency, "trusted": engine.paths.trusted(peer)},
+        "tried": [_tried(engine, peer, peer.candidates[where]) for where in sorted(peer.candidates, key=paths.text)],
+        "nat": {"self": engine.netcheck.nat.nat.document(), "peer": nat_of(peer).document()},
+        "direct_possible": verdict["possible"],
+        "fault": verdict["fault"],
+        "reason": verdict["reason"],
+        "help": verdict["help"],
+        "lines": why(engine, peer),
+    }
+
+
+def nat_of(peer: "Peer") -> nat.Nat:
+    """What the peer told the gateway of its NAT."""
+    return nat.of_netinfo(None if peer.node is None else peer.node.hostinfo.get("NetInfo"))
+
+
+def judge(engine: "Engine", peer: "Peer") -> "dict[str, Any]":
+    """What skerry_core.nat says of the pair, against what is: a path that works needs no excuse."""
+    ours, theirs = engine.netcheck.nat.nat, nat_of(peer)
+    verdict = nat.pair(ours, theirs, ("this node", peer.name()))
+    if peer.best is not None and not peer.best.path[4] and engine.paths.trusted(peer):
+        words = f"this node: {nat.text(ours)}, {peer.name()}: {nat.text(theirs)}"
+        verdict.update({"possible": True, "fault": [], "help": [], "reason": f"Nothing is wrong with the path ({words})."})
+        return verdict
+    if verdict["possible"] and (peer.candidates and all(each.misses > 2 for each in peer.candidates.values())):
+        verdict["reason"] += " Yet none of its addresses answers: a firewall, here or there, may drop UDP between the two."
+    return verdict
+
+
+def _tried(engine: "Engine", peer: "Peer", candidate: "Candidate") -> "dict[str, Any]":
+    asked, answered = candidate.pinged is not None, candidate.ponged is not None and candidate.misses == 0
+    without = "silent" if candidate.misses else "asked" if asked else "untried"
+    outcome = "in-use" if candidate is peer.best else "answered" if answered else without
+    found: dict[str, Any] = {"address": paths.text(candidate.path), "outcome": outcome, "unanswered": candidate.misses}
+    found.update({"latency_ms": candidate.latency if answered else None, "text": _candidate(engine, peer, candidate)})
+    return found
 
 
 def _ago(engine: "Engine", at: "int | None") -> str:

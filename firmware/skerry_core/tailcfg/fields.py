@@ -30,6 +30,65 @@ def decode(data: bytes, what: str) -> "dict[str, Any]":
     return value
 
 
+def decode_apart(data: bytes, what: str, name: str) -> "dict[str, Any]":
+    """As decode(), but the objects of the array `name`, where the document itself has one of objects alone, stay JSON, as bytes.
+
+    A map of a thousand peers takes several times its size as objects; this way they need not all be there at a time.
+    """
+    pieces, rest = _cut_out(data, name.encode())
+    document = decode(rest, what)
+    if pieces and document.get(name, 0) is not None:  # it is there twice
+        return decode(data, what)
+    if pieces:
+        document[name] = pieces
+    return document
+
+
+def _cut_out(data: bytes, name: bytes) -> "tuple[list[bytes], bytes]":
+    """The objects of the array, and the document with null in its place; ([], data) where there is nothing of that kind."""
+    depth = at = begin = last = 0
+    array = -1  # where it begins
+    named = False
+    pieces: list[bytes] = []
+    while True:
+        quote = data.find(b'"', at)
+        for i in range(at, quote if quote >= 0 else len(data)):  # what stands between two strings: mostly one character
+            char = data[i]
+            if char in b"[{":
+                depth += 1
+                if depth == 2 and named and char == 0x5B and data[at:i].strip() == b":":
+                    array, last = i, i + 1
+                elif depth == 3 and array >= 0:
+                    if data[last:i].strip() != (b"," if pieces else b"") or char == 0x5B:
+                        return [], data
+                    begin = i
+            elif char in b"]}":
+                depth -= 1
+                if depth == 2 and array >= 0:
+                    last = i + 1
+                    pieces.append(data[begin:last])
+                elif depth == 1 and array >= 0:
+                    return ([], data) if data[last:i].strip() or not pieces else (pieces, data[:array] + b"null" + data[i + 1 :])
+        end = _string_end(data, quote)
+        if quote < 0 or end < 0:
+            return [], data
+        named = depth == 1 and data[quote + 1 : end] == name
+        at = end + 1
+
+
+def _string_end(data: bytes, quote: int) -> int:
+    """Where the string that begins there ends; -1: nowhere."""
+    end = data.find(b'"', quote + 1)
+    while end > 0 and data[end - 1] == 0x5C:
+        first = end - 1
+        while data[first - 1] == 0x5C:
+            first -= 1
+        if (end - first) % 2 == 0:  # the backslashes stand for themselves
+            break
+        end = data.find(b'"', end + 1)
+    return end
+
+
 def wrong(name: str, value: object, need: str) -> PeerError:
     """The error for a field; the value itself is not shown, it may be long or secret."""
     return PeerError(f"field {name} is a {type(value).__name__} that does not fit, need {need}")

@@ -108,7 +108,7 @@ class MapStream:
             raise PeerError(f"map message of {len(text)} bytes uncompressed, at most {self._limit}")
         if text == _KEEP_ALIVE:
             self._keep_alive = message
-        return fields.decode(text, "map message")
+        return fields.decode_apart(text, "map message", "Peers")
 
     def _open(self, message: bytes) -> bytes:
         assert self._decompress is not None

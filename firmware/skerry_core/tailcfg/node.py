@@ -27,6 +27,7 @@ MAX_ID = (1 << 53) - 1
 MAX_REGION = (1 << 31) - 1
 ENDPOINTS_LIMIT = 64
 HOSTINFO_LIMIT = 256
+SHARED_LIMIT = 256
 _LEGACY_DERP = "127.3.3.40:"
 INFRASTRUCTURE = "skerry/cap/infrastructure"  # on a peer that belongs to the gateway and is no device of anybody
 _KEPT = (
@@ -76,17 +77,38 @@ def _endpoints(document: "dict[str, Any]") -> "tuple[list[str], list[Endpoint]]"
     return texts, endpoints
 
 
+# one of each for all nodes that have none; never changed
+_NO_PREFIXES: "list[Prefix]" = []
+_NO_TEXTS: list[str] = []
+_NOTHING: "dict[str, Any]" = {}
+_words: dict[str, str] = {}
+
+
+def _shared(text: str) -> str:
+    """One object for what a thousand nodes say alike."""
+    return _words.get(text, text) if len(_words) >= SHARED_LIMIT else _words.setdefault(text, text)
+
+
 def _hostinfo(document: "dict[str, Any]") -> "dict[str, Any]":
     hostinfo = fields.mapping(document, "Hostinfo") or {}
     kept: dict[str, Any] = {}
     for name, value in hostinfo.items():
         if isinstance(value, str) and len(value) <= HOSTINFO_LIMIT:
-            kept[name] = fields.checked_text(name, value, HOSTINFO_LIMIT)
+            kept[_shared(name)] = _shared(fields.checked_text(name, value, HOSTINFO_LIMIT))
         elif isinstance(value, (bool, int)) or (name in _HOSTINFO_LISTS and isinstance(value, list) and len(value) <= HOSTINFO_LIMIT):
-            kept[name] = value
+            kept[_shared(name)] = value
+    net = hostinfo.get("NetInfo")
+    if isinstance(net, dict):
+        told = {name: _worth(net[name]) for name in _NETINFO if isinstance(net.get(name), (bool, str)) and len(str(net[name])) <= 100}
+        kept.update({"NetInfo": told} if told else {})
     return kept
 
 
+def _worth(value: "bool | str") -> "bool | str":
+    return _shared(value) if isinstance(value, str) else value
+
+
+_NETINFO = ("MappingVariesByDestIP", "WorkingUDP", "SkerryNAT")
 _HOSTINFO_LISTS = ("RoutableIPs", "RequestTags", "Services", "sshHostKeys")
 
 
@@ -111,7 +133,7 @@ def _modern(document: "dict[str, Any]") -> "dict[str, Any]":
 class Node:
     """One node, checked. Node(node.document) is the same node.
 
-    id, user, home_derp (0 = none), cap: int; stable_id, name: str; key, machine, disco_key: 32 raw bytes (zero = none);
+    id, user, home_derp (0 = none), cap: int; stable_id, name: str; key, disco_key: 32 raw bytes (zero = none);
     addresses, allowed_ips, primary_routes: [(address, bits)]; endpoints: [(address, port)]; tags: [str]; hostinfo, cap_map: dict;
     key_expiry, last_seen, created: ms since 1970 or None (never, unknown); online: bool or None; expired, machine_authorized,
     wireguard_only, jailed: bool
@@ -125,20 +147,26 @@ class Node:
         self.stable_id = fields.text(document, "StableID", 256)
         self.name = fields.text(document, "Name", 256)
         self.user = fields.integer(document, "User", 0, -MAX_ID, fields.MAX_INTEGER)
-        self.key, self.machine = _key(document, "Key", "nodekey"), _key(document, "Machine", "mkey")
+        self.key = _key(document, "Key", "nodekey")
+        _key(document, "Machine", "mkey")
         self.disco_key = _key(document, "DiscoKey", "discokey")
         self.addresses = self.allowed_ips = _prefixes(document, "Addresses")
         if document["AllowedIPs"] != document.get("Addresses"):  # mostly they are the same
             self.allowed_ips = _prefixes(document, "AllowedIPs")
-        self.primary_routes = _prefixes(document, "PrimaryRoutes")
+        self.primary_routes = _prefixes(document, "PrimaryRoutes") or _NO_PREFIXES
         self.home_derp = fields.integer(document, "HomeDERP", 0, 0, MAX_REGION)
         self.cap = fields.integer(document, "Cap", 0, 0, MAX_REGION)
         self.key_expiry, self.last_seen = _time(document, "KeyExpiry"), _time(document, "LastSeen")
         self.created, self.online = _time(document, "Created"), fields.optional_flag(document, "Online")
-        self.tags, self.cap_map = fields.texts(document, "Tags", 256), fields.mapping(document, "CapMap") or {}
+        self.tags, self.cap_map = fields.texts(document, "Tags", 256) or _NO_TEXTS, fields.mapping(document, "CapMap") or _NOTHING
         self.machine_authorized, self.expired = fields.flag(document, "MachineAuthorized"), fields.flag(document, "Expired")
         self.wireguard_only, self.jailed = fields.flag(document, "IsWireGuardOnly"), fields.flag(document, "IsJailed")
         self._text = json.dumps({name: document[name] for name in _KEPT if name in document})  # a sixth of what the objects take
+
+    @property
+    def text(self) -> str:
+        """Its document, as JSON."""
+        return self._text
 
     @property
     def document(self) -> "dict[str, Any]":

@@ -29,12 +29,17 @@ _PATCHED = (
 )
 
 
-def fold(peers: dict[int, Node], response: "dict[str, Any]", limit: int, wall_ms: int) -> dict[int, Node]:
-    """The peers after a response; `peers` itself stays as it is. PeerError: malformed, or more than `limit` peers."""
-    full = fields.objects(response, "Peers", limit)
+def fold(
+    peers: dict[int, Node], response: "dict[str, Any]", limit: int, wall_ms: int, known: "dict[int, Node] | None" = None
+) -> dict[int, Node]:
+    """The peers after a response; `peers` itself stays as it is. PeerError: malformed, or more than `limit` peers.
+
+    Of `Peers` each entry may be JSON, as bytes, which is read when it is its turn. Where `known` has an equal node, that one is kept.
+    """
+    full = fields.array(response, "Peers", limit)
     if full:
         response["Peers"] = None  # read once: each document makes room for the node after it
-        return _added({}, full, limit)
+        return _added({}, full, limit, known)
     changed = dict(peers)
     for removed in fields.array(response, "PeersRemoved", 10 * limit) or []:
         if not isinstance(removed, int):
@@ -50,12 +55,22 @@ def fold(peers: dict[int, Node], response: "dict[str, Any]", limit: int, wall_ms
     return changed
 
 
-def _added(peers: dict[int, Node], documents: "list[dict[str, Any]]", limit: int) -> dict[int, Node]:
+def _added(
+    peers: dict[int, Node], documents: "list[Any]", limit: int, known: "dict[int, Node] | None" = None
+) -> dict[int, Node]:
     documents.reverse()
     while documents:
-        node = Node(documents.pop())
+        document = documents.pop()
+        if document is None:
+            continue
+        if isinstance(document, bytes):
+            document = fields.decode(document, "peer")
+        if not isinstance(document, dict):
+            raise fields.wrong("Peers", document, "an object")
+        node = Node(document)
         if node.valid:
-            peers[node.id] = node
+            before = known.get(node.id) if known else None
+            peers[node.id] = before if before is not None and before == node else node
     if len(peers) > limit:
         raise PeerError(f"a map of {len(peers)} peers, at most {limit}")
     return peers

@@ -14,7 +14,10 @@ from skerry_node import node_toml
 from . import output
 from .client import Client, Failed
 
-SETTINGS = ("hostname", "accept_dns")
+SETTINGS = (
+    "hostname", "accept_dns", "advertise_exit_node", "accept_routes", "exit_node", "exit_node_allow_lan_access", "snat_subnet_routes",
+    "relay_server_port",
+)  # fmt: skip
 RATE_WAIT = 0.3  # seconds between two looks
 
 TYPE_CHECKING = False
@@ -51,13 +54,55 @@ def up(client: Client, arguments: argparse.Namespace) -> int:
 
 
 def _changes(arguments: argparse.Namespace) -> dict[str, Any]:
-    changes = {"gateway": arguments.gateway, "hostname": arguments.hostname, "key": arguments.key or os.environ.get("SKERRY_KEY") or None}
-    changes["accept_dns"] = arguments.accept_dns
+    changes = {"gateway": arguments.gateway, "key": arguments.key or os.environ.get("SKERRY_KEY") or None, **_settings(arguments)}
     changes = {name: value for name, value in changes.items() if value is not None}
     node_toml.validate(changes, "skerry up")
     if "key" in changes:
         changes["key"] = node_toml.read_key(changes["key"])  # as this user, not as root
     return changes
+
+
+def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What `up` and `set` were told of the preferences."""
+    told = {name: getattr(arguments, name) for name in SETTINGS}
+    routes = arguments.advertise_routes
+    if routes is not None:
+        told["routes"] = [route.strip() for route in routes.split(",") if route.strip()]
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def set_(client: Client, arguments: argparse.Namespace) -> int:
+    """Change settings."""
+    changes = _settings(arguments)
+    if not changes:
+        raise LocalError("nothing to set: name a setting, see skerry set --help")
+    node_toml.validate(changes, "skerry set")
+    answer = client.call("POST", "skerry/set", changes)
+    if arguments.json:
+        return _json(answer)
+    names = [name.replace("_", "-") for name in answer["changed"]]
+    said = f"Changed: {', '.join(names)}" if names else "It was so already"
+    if changes.get("routes") or changes.get("advertise_exit_node"):
+        said += ". An administrator of the network approves what is offered: skerry-gateway routes approve NAME, or the console"
+    return _print(output.wrap(said))
+
+
+def exit_nodes(client: Client, arguments: argparse.Namespace) -> int:
+    """List exit nodes."""
+    document = client.call("GET", "skerry/status")
+    found = [row for row in document["peers"] if {"0.0.0.0/0", "::/0"} & set(row["allowed_ips"])]
+    used = document["exit_node"]["key"]
+    if arguments.json:
+        names = ("name", "dns_name", "addresses", "online", "os")
+        return _json([{**{name: row[name] for name in names}, "selected": row["key"] == used} for row in found])
+    if not found:
+        offer = "On one: skerry set --advertise-exit-node; then it is approved at the gateway"
+        return _print(output.wrap(f"No peer offers to be an exit node. {offer}"))
+    rows = [["NAME", "ADDRESS", "STATE"]]
+    for row in found:
+        state = ("online" if row["online"] else "offline") + (", in use" if row["key"] == used else "")
+        rows.append([output.clean(row["name"]), (row["addresses"] or [""])[0], state])
+    return _print(output.table(rows))
 
 
 def _follow(client: Client, arguments: argparse.Namespace, lines: Any, started: float) -> int:
@@ -100,19 +145,6 @@ def _note(arguments: argparse.Namespace, sentence: str) -> None:
     print(text, file=sys.stderr if arguments.json else sys.stdout, flush=True)
 
 
-def set_(client: Client, arguments: argparse.Namespace) -> int:
-    """Change settings."""
-    changes = {name: value for name in SETTINGS if (value := getattr(arguments, name)) is not None}
-    if not changes:
-        raise LocalError("nothing to set: see skerry set --help")
-    node_toml.validate(changes, "skerry set")
-    result = client.call("POST", "skerry/set", changes)
-    if arguments.json:
-        return _json(result)
-    names = [name.replace("_", "-") for name in result["changed"]]
-    return _print(f"Changed: {', '.join(names)}" if names else "It was so already")
-
-
 def down(client: Client, arguments: argparse.Namespace) -> int:
     """Disconnect."""
     client.call("POST", "skerry/down", {})
@@ -130,13 +162,18 @@ def logout(client: Client, arguments: argparse.Namespace) -> int:
 
 def status(client: Client, arguments: argparse.Namespace) -> int:
     """Show."""
+    if any(getattr(arguments, name, None) for name in ("search", "online", "watch")):
+        from .choice import show
+
+        return show(client, arguments)
     document = client.call("GET", "skerry/status")
-    if (arguments.json or arguments.verbose) and document.get("rates", 0) is None:  # nobody asked before: two looks make a rate
+    verbose = getattr(arguments, "verbose", False)  # other commands end with this one
+    if (arguments.json or verbose) and document.get("rates", 0) is None:  # nobody asked before: two looks make a rate
         select.select([], [], [], RATE_WAIT)
         document = client.call("GET", "skerry/status")
     if arguments.json:
         return _json(document)
-    return _print(output.status(document) + (f"\n\n{output.packet_path(document)}" if arguments.verbose else ""))
+    return _print(output.status(document) + (f"\n\n{output.packet_path(document)}" if verbose else ""))
 
 
 def ping(client: Client, arguments: argparse.Namespace) -> int:
@@ -177,6 +214,11 @@ def netcheck(client: Client, arguments: argparse.Namespace) -> int:
     varies = report["mapping_varies"]
     rows = [["UDP", yes[report["udp"]]], ["IPv4 from outside", report["ipv4"] or "-"], ["IPv6 from outside", report["ipv6"] or "-"]]
     rows.append(["same port for all peers", yes[None if varies is None else not varies]])
+    nat = report.get("nat") or {}
+    rows.append(["NAT", nat.get("text") or "not known"])
+    for title, name in (("  mapping (RFC 5780)", "mapping"), ("  filtering", "filtering"), ("  ports", "ports")):
+        rows.append([title, f"block of {nat['block']}" if name == "ports" and nat.get("block") else nat.get(name) or "not known"])
+    rows.append(["  hairpinning", yes[report.get("hairpin")]])
     rows.append(["home relay", report["home_code"] or "-"])
     for region in report["regions"]:
         latency = region["latency_ms"]
@@ -190,6 +232,12 @@ def why(client: Client, arguments: argparse.Namespace) -> int:
     if arguments.json:
         return _json(answer)
     return _print("\n".join(output.wrap(output.clean(line), "    ") for line in answer["lines"]))
+
+
+def code(client: Client, arguments: argparse.Namespace) -> int:
+    """The portal's code."""
+    answer = client.call("POST", "skerry/code", {"new": "yes"} if arguments.new else {})
+    return _json(answer) if arguments.json else _print(answer["code"])
 
 
 def _print(text: str) -> int:

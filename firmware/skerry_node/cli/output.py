@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 WIDTH = 100
+MANY = 30  # peers; of more, those that are offline are named only
 UNITS = ("kB", "MB", "GB", "TB", "PB")
 
 
@@ -66,19 +67,63 @@ def status(document: dict[str, Any]) -> str:
     mine = document["self"]
     if mine["addresses"]:
         rows.append([clean(mine["name"]), (mine["addresses"] or ["-"])[0], "", "", "this node"])
-    for node in sorted(document["peers"], key=lambda n: (not n["online"], n["name"])):
-        rows.append(
-            [
-                clean(node["name"])[:30],
-                (node["addresses"] or ["-"])[0],
-                amount(node["tx_bytes"]),
-                amount(node["rx_bytes"]),
-                clean(path(node)),
-            ]
-        )
-    if len(rows) > 1:
-        lines += ["", table(rows)]
+    groups = grouped(document)
+    if len(groups) < 2:
+        rows += [_row(node) for nodes in groups.values() for node in nodes]
+        return "\n".join([*lines, "", table(rows)] if len(rows) > 1 else lines)
+    online = sum(1 for node in document["peers"] if node["online"])
+    lines += ["", f"{len(document['peers'])} peers, {online} online"]
+    whole = table(rows + [_row(node) for nodes in groups.values() for node in nodes]).split("\n")  # one width for all
+    lines += ["", *whole[: len(rows)]]
+    at = len(rows)
+    for title, nodes in groups.items():
+        count = sum(1 for node in nodes if node["online"])
+        all_rows, few = zip(nodes, whole[at : at + len(nodes)], strict=True), len(document["peers"]) <= MANY
+        shown = [row for node, row in all_rows if node["online"] or few]
+        lines += ["", f"{clean(title)[:60]} ({count} of {len(nodes)} online)", *shown]
+        if len(shown) < len(nodes):
+            lines.append(wrap("offline: " + ", ".join(clean(node["name"])[:30] for node in nodes if not node["online"])))
+        at += len(nodes)
     return "\n".join(lines)
+
+
+def _row(node: dict[str, Any]) -> list[str]:
+    return [
+        clean(node["name"])[:30],
+        (node["addresses"] or ["-"])[0],
+        amount(node["tx_bytes"]),
+        amount(node["rx_bytes"]),
+        clean(path(node)),
+    ]
+
+
+def owner(document: dict[str, Any], node: dict[str, Any]) -> str:
+    """Whose it is: its tags, or its user."""
+    if node["tags"]:
+        return ", ".join(node["tags"])
+    user = document["users"].get(str(node["user"]), {})
+    return str(user.get("LoginName") or user.get("DisplayName") or "somebody")
+
+
+def grouped(document: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Peers by whose they are, our own devices first, in each those that are online first."""
+    mine = document["self"]
+    found: dict[tuple[bool, str], list[dict[str, Any]]] = {}
+    for node in sorted(document["peers"], key=lambda n: (not n["online"], n["name"])):
+        own = not node["tags"] and not mine["tags"] and node["user"] == mine["user"]
+        found.setdefault((not own, "devices of " + owner(document, node) if not node["tags"] else owner(document, node)), []).append(node)
+    return {title: found[other, title] for other, title in sorted(found)}
+
+
+def chosen(document: dict[str, Any], search: str | None, online: bool) -> list[dict[str, Any]]:
+    """The peers a person asked for."""
+    wanted = (search or "").lower()
+
+    def fits(node: dict[str, Any]) -> bool:
+        texts = [node["name"], node["os"], node["hostname"], owner(document, node), *node["addresses"]]
+        return (node["online"] or not online) and any(wanted in str(text).lower() for text in texts)
+
+    return [node for node in document["peers"] if fits(node)]
 
 
 def dns_line(shown: dict[str, Any]) -> str:
@@ -102,6 +147,8 @@ def packet_path(document: dict[str, Any]) -> str:
             rows.append([clean(node["name"])[:30], rate(node["rates"], "tx"), rate(node["rates"], "rx")])
     used = [name for name, on in document["features"].items() if on is True]
     lines = [table(rows), "", wrap(f"in use: {document['features']['cipher']}, {', '.join(used) or 'no offloads'}")]
+    if document.get("relaying"):
+        lines.append(wrap(f"relaying for others on UDP port {document['relaying']['port']}: {document['relaying']['pairs']} pairs"))
     if document["dropped"]:
         lines += ["", "packets dropped since the start:"]
     lines += [wrap(f"  {each['packets']} {each['reason']}: {each['sentence']}", "    ") for each in document["dropped"]]
@@ -113,9 +160,28 @@ def admit(url: str, code: str) -> str:
     return f"To admit this node, open:\n  {clean(url)}" + (f"\nGo on there only if the page shows this code: {clean(code)}" if code else "")
 
 
+def _away(document: dict[str, Any], gateway: str) -> str:
+    """The gateway is away: since when, and how old the map is that we work from."""
+    since, made = document.get("away_since_ms"), document.get("map_of_ms")
+    away = f"{gateway} does not answer" + (f" since {when(since)}" if since else "")
+    known = "saved map" if document["from_saved_map"] else "map"
+    return wrap(f"{away}; known peers are reached from the {known}" + (f" of {when(made)}" if made else ""))
+
+
+def when(milliseconds: int) -> str:
+    """`14:05:09`, of another day `2026-12-01 14:05:09`; local time."""
+    import time
+
+    try:
+        then, today = time.localtime(milliseconds / 1000), time.localtime()
+    except (OverflowError, OSError, ValueError):
+        return "an unknown time"
+    return time.strftime("%H:%M:%S" if then[:3] == today[:3] else "%Y-%m-%d %H:%M:%S", then)
+
+
 def _first(document: dict[str, Any]) -> str:
     state, gateway = document["state"], document["gateway"].partition("#")[0]
-    away = f"{gateway} does not answer; known peers are reached from the saved map"
+    away = _away(document, gateway)
     sentences = {
         "Stopped": f"Stopped; a member at {gateway}. Come back with skerry up",
         "NeedsLogin": f"Not a member at {gateway} yet" if document["wanted"] else "Not a member of a network: skerry up --gateway URL",

@@ -15,12 +15,17 @@ if TYPE_CHECKING:
 
 # command: what it has when nothing is said, the options that take a text, the words it needs
 COMMANDS: dict[str, tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]] = {
-    "up": ({"gateway": None, "key": None, "hostname": None, "accept_dns": None, "timeout": None}, ("gateway", "key", "hostname"), ()),
+    "up": (
+        dict.fromkeys(("gateway", "key", "timeout", "advertise_routes", *commands.SETTINGS)),
+        ("gateway", "key", "hostname"),
+        (),
+    ),
     "down": ({}, (), ()),
-    "status": ({"verbose": False}, (), ()),
+    "status": ({"verbose": False, "search": None, "online": False, "watch": False}, (), ()),
     "ping": ({"count": 10, "until_direct": True}, (), ("peer",)),
     "netcheck": ({}, (), ()),
     "why": ({}, (), ("peer",)),
+    "code": ({"new": False}, (), ()),
     "logout": ({}, (), ()),
 }
 

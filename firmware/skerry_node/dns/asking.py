@@ -10,6 +10,8 @@ import socket
 
 from skerry_core import ip
 
+from ..netlink import bypass
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,12 +21,13 @@ if TYPE_CHECKING:
 
 DATAGRAM = 65535
 LIMIT = 512  # open at once
+LONGEST = DATAGRAM + 4096  # with a response's head
 PENDING = (errno.EINPROGRESS, errno.EAGAIN)
 
 
 class _Socket:
-    def __init__(self, number: int, sock: socket.socket, out: bytes) -> None:
-        self.number, self.socket, self.out, self.buffer = number, sock, out, b""
+    def __init__(self, number: int, sock: socket.socket, out: bytes, http: bool) -> None:
+        self.number, self.socket, self.out, self.buffer, self.http = number, sock, out, b"", http
 
 
 class Asking:
@@ -41,12 +44,15 @@ class Asking:
         if len(self._open) >= LIMIT:
             self._broken.append(number)
             return
+        http = len(server) > 2
+        tcp = tcp or http
         try:
             sock = connected(server, tcp, self.zones.get(server[0], ""))
         except OSError:  # no route, no such family, no descriptors left
             self._broken.append(number)
             return
-        entry = _Socket(number, sock, len(data).to_bytes(2, "big") + data if tcp else b"")
+        out = post(server, data) if http else len(data).to_bytes(2, "big") + data if tcp else b""
+        entry = _Socket(number, sock, out, http)
         self._open[number] = entry
         if tcp:
             self._selector.register(sock, selectors.EVENT_WRITE, lambda mask: self._stream(entry, mask))
@@ -104,21 +110,48 @@ class Asking:
         except OSError:
             data = b""
         entry.buffer += data
-        size = int.from_bytes(entry.buffer[:2], "big")
-        if len(entry.buffer) >= 2 + size and len(entry.buffer) > 2:
-            self._answered(entry.number, entry.buffer[2 : 2 + size])
+        found = body(entry.buffer) if entry.http else framed(entry.buffer)
+        if found:
+            self._answered(entry.number, found)
             self.drop(entry.number)
-        elif not data:
+        elif not data or len(entry.buffer) > LONGEST:
             self._end(entry.number)
 
 
-def connected(server: "Server", tcp: bool, zone: str) -> socket.socket:
-    """A non-blocking socket on the way to a server."""
-    address, port = server
+def framed(data: bytes) -> bytes:
+    """The message in a stream, b"" before it is whole."""
+    size = int.from_bytes(data[:2], "big")
+    return data[2 : 2 + size] if len(data) >= 2 + size else b""
+
+
+def post(server: "Server", data: bytes) -> bytes:
+    """The question as a request (RFC 8484, 4.1)."""
+    host = ip.format_endpoint(server[0], server[1])
+    kind = "application/dns-message"
+    lines = ["POST /dns-query HTTP/1.1", f"Host: {host}", f"Content-Type: {kind}", f"Accept: {kind}", f"Content-Length: {len(data)}"]
+    return "\r\n".join([*lines, "Connection: close", "", ""]).encode() + data
+
+
+def body(data: bytes) -> bytes:
+    """The message in a response of status 200 that says its length, b"" before it is whole, or without one."""
+    head, end, rest = data.partition(b"\r\n\r\n")
+    status, *fields = head.split(b"\r\n")
+    known = {name.strip().lower(): value.strip() for name, _, value in (field.partition(b":") for field in fields)}
+    size = known.get(b"content-length", b"")
+    if not end or status.split(b" ")[1:2] != [b"200"] or not size.isdigit() or len(size) > 5:
+        return b""
+    return rest[: int(size)] if len(rest) >= int(size) else b""
+
+
+def connected(server: "Server", tcp: bool, zone: str, outside: bool = False) -> socket.socket:
+    """A non-blocking socket on the way to a server; `outside`: never through the tunnel."""
+    address, port = server[0], server[1]
     text = ip.format_address(address)
     where: Any = (text, port) if len(address) == 4 else (text, port, 0, socket.if_nametoindex(zone) if zone else 0)
     kind = (socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM) | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
     sock = socket.socket(socket.AF_INET if len(address) == 4 else socket.AF_INET6, kind)
+    if outside:
+        bypass(sock)
     code = sock.connect_ex(where)
     if code and code not in PENDING:
         sock.close()

@@ -11,6 +11,8 @@ import socket
 
 from skerry_core import ip
 
+from ..netlink import bypass
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,8 +36,15 @@ class Connection:
 class Listening:
     """`open`, then `query(token, data, tcp)` is called for every question; `reply(token, data)` answers it."""
 
-    def __init__(self, selector: selectors.BaseSelector, query: "Callable[[Any, bytes, bool], bool]", clock: "Callable[[], int]") -> None:
-        self._selector, self._query, self._clock = selector, query, clock
+    def __init__(
+        self,
+        selector: selectors.BaseSelector,
+        query: "Callable[[Any, bytes, bool], bool]",
+        clock: "Callable[[], int]",
+        trusts: "Callable[[str, int], bool] | None" = None,
+    ) -> None:
+        """`trusts(address, family)`: who may ask; the default is this host and what is behind it."""
+        self._selector, self._query, self._clock, self._trusts = selector, query, clock, trusts or is_behind
         self._sockets: list[socket.socket] = []
         self._connections: dict[int, Connection] = {}
         self._count = 0
@@ -86,7 +95,7 @@ class Listening:
         if known is None or now >= abs(known):
             if len(self._trusted) >= TRUSTED:
                 self._trusted = {}
-            known = self._trusted[address] = (now + TRUSTED_FOR) * (1 if is_behind(address, family) else -1)
+            known = self._trusted[address] = (now + TRUSTED_FOR) * (1 if self._trusts(address, family) else -1)
         return known > 0
 
     # UDP
@@ -198,8 +207,9 @@ def is_behind(address: str, family: int) -> bool:
 
 
 def way_to(address: str, family: int) -> str:
-    """This host's address on the way there; "" without one."""
+    """This host's address on the way there, the tunnel aside; "" without one."""
     with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
+        bypass(probe)
         try:
             probe.connect((address, 9))
         except OSError:

@@ -70,7 +70,7 @@ class Before:
         return []
 
     def _exchange(self, server: "Server", tcp: bool, data: bytes) -> bytes:
-        with connected(server, tcp, self.zones.get(server[0], "")) as sock:
+        with connected(server, tcp, self.zones.get(server[0], ""), True) as sock:
             sock.settimeout(WAIT)
             end = time.monotonic() + WAIT
             if tcp:

@@ -3,6 +3,7 @@
     map, preferences, network -> refresh(): on or off; the host is told; names are read anew with the next question
     on    the two service addresses are on the link, port 53 is open there, the host's DNS leads to it
     off   nothing of it is there
+    exit  while this node is an exit node it answers on its own addresses too, those whose traffic it carries
 
 It is on while the node is up with a map, the saved one too, that says anything about names. A failure leaves the rest as it was and is in
 `problems`.
@@ -13,7 +14,7 @@ import os
 from skerry_core import ip
 from skerry_core.dns import message, names
 from skerry_core.dns.resolver import Resolver
-from skerry_core.errors import LocalError
+from skerry_core.errors import LocalError, PeerError
 
 from .. import clock
 from .asking import Asking
@@ -39,6 +40,8 @@ class Names:
         self._node = node
         self._resolver = Resolver(os.urandom)
         self._listening = Listening(node.selector, self._query, clock.now)
+        self._guests = Listening(node.selector, self._guest_query, clock.now, self._is_guest)
+        self._guests_at: list[bytes] = []
         self._asking = Asking(node.selector, self._answered, self._failed)
         self.system = System(node.selector, node.path.name, clock.now, self._system_changed)
         self._names: names.Names | None = None  # None: to be read anew
@@ -62,6 +65,27 @@ class Names:
             self.system.apply(wish)
         if wish is None and self._listening.is_open:
             self._close()
+        self._serve_guests()
+
+    def _serve_guests(self) -> None:
+        engine = self._node.engine
+        own = engine.netmap.self_node if engine.running and engine.logged_in else None
+        carries = own is not None and any(not bits for _, bits in own.allowed_ips)
+        wanted = list(engine.own_addresses) if carries else []
+        if wanted == self._guests_at:
+            return
+        self._guests.close()
+        self._guests_at = wanted
+        try:
+            self._guests.open(wanted)
+        except OSError:  # a name server of the owner's has the port: it answers them
+            pass
+
+    def _is_guest(self, address: str, _family: int) -> bool:
+        try:
+            return ip.parse_address(address) in self._node.engine.peers.by_address
+        except PeerError:
+            return False
 
     def network_changed(self) -> None:
         """Addresses or links changed; so may the host's servers and who manages them."""
@@ -75,14 +99,24 @@ class Names:
             self._asking.zones = before.zones
             engine = self._node.engine
             netmap = engine.netmap if engine.running and engine.logged_in else _NOTHING
-            self._names, self._read_at = names.Names(netmap, before.servers), now
+            self._names, self._read_at = names.Names(netmap, before.servers, self._through()), now
             self._resolver.use(self._names)
             self._node.streams.look_up_by(before if self._bypass and before.servers else None)
         return self._names
 
+    def _through(self) -> "list[names.Server] | None":
+        """Where the exit node in use answers names; [] when it is not there."""
+        exits = self._node.engine.exits
+        if not exits.wanted:
+            return None
+        known, node = exits.name_server(), exits.chosen()
+        if known is not None:
+            return [known]
+        return [] if node is None else [(address, names.PORT) for address, _ in node.addresses]
+
     @property
     def _bypass(self) -> bool:
-        return self.system.in_force
+        return self.system.in_force or bool(self._node.engine.exits.wanted)
 
     def _wanted(self, known: names.Names) -> "Wish | None":
         own = self._node.engine.netmap.self_node
@@ -90,7 +124,9 @@ class Names:
             return None
         six = has_ipv6() and any(len(address) == 16 for address, _ in own.addresses)
         servers = [ip.format_address(address) for address in names.SERVICE if six or len(address) == 4]
-        return Wish(servers, known.search, known.domains, bool(known.chosen) or len(known.domains) > MOST_DOMAINS)
+        everything = bool(known.chosen) or len(known.domains) > MOST_DOMAINS
+        # the host's own resolver would ask a link's server by way of that link, whatever the routes say
+        return Wish(servers, known.search, known.domains, everything or self._through() is not None)
 
     def _open(self) -> bool:
         assert self._names is not None
@@ -112,6 +148,7 @@ class Names:
     def close(self, keep: bool) -> None:
         """The end of this process; `keep`: the next one goes on with the link as it is."""
         self._listening.close()
+        self._guests.close()
         self._asking.close()
         self.system.close(keep)
 
@@ -124,6 +161,12 @@ class Names:
     def _query(self, token: "Any", data: bytes, tcp: bool) -> bool:
         self._known()
         good = self._resolver.query(token, data, tcp, clock.now())
+        self._carry()
+        return good
+
+    def _guest_query(self, token: "Any", data: bytes, tcp: bool) -> bool:
+        self._known()
+        good = self._resolver.query(("guest", token), data, tcp, clock.now(), True)
         self._carry()
         return good
 
@@ -171,6 +214,8 @@ class Names:
     def _reply(self, token: "Any", data: bytes) -> None:
         if token[0] == "own":
             self._waiting.pop(token[1])(data)
+        elif token[0] == "guest":
+            self._guests.reply(token[1], data)
         else:
             self._listening.reply(token, data)
 
@@ -178,12 +223,13 @@ class Names:
 
     def next_timer(self) -> "int | None":
         """When handle_timer has something to do."""
-        times = [part.next_timer() for part in (self._resolver, self._listening, self.system)]
+        times = [part.next_timer() for part in (self._resolver, self._listening, self._guests, self.system)]
         return min((at for at in times if at is not None), default=None)
 
     def handle_timer(self, now: int) -> None:
         """Silent servers, silent askers, what failed."""
         self._listening.handle_timer(now)
+        self._guests.handle_timer(now)
         self.system.handle_timer(now)
         self._resolver.handle_timer(now)
         self._carry()
@@ -225,7 +271,7 @@ class Names:
 
 def endpoint(server: "names.Server") -> str:
     """`192.0.2.1`, or with a port that is not 53."""
-    return ip.format_address(server[0]) if server[1] == names.PORT else ip.format_endpoint(*server)
+    return ip.format_address(server[0]) if server[1] == names.PORT else ip.format_endpoint(server[0], server[1])
 
 
 class _Nothing:

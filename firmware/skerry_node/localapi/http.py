@@ -18,6 +18,7 @@ HOSTS = ("local-tailscaled.sock", "local-skerryd.sock", "localhost", "")
 REASONS = {
     200: "OK",
     400: "Bad Request",
+    401: "Unauthorized",
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",

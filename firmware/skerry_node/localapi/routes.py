@@ -1,6 +1,7 @@
 """The verbs of the local API: one table of (method, path) -> (who may, what).
 
 ```
+GET   metrics                                                       READ    for Prometheus: metrics.py
 GET   status whois?addr= prefs derpmap serve-config watch-ipn-bus   READ    as Tailscale's LocalAPI
 POST  ping?ip=&type= check-prefs                                    READ
 PATCH prefs   POST start login-interactive logout                   WRITE
@@ -8,7 +9,11 @@ GET   dns-query?name=&type= dns-config dns-osconfig                 READ
 GET   skerry/status skerry/why?peer= skerry/watch skerry/dns        READ    ours
 POST  skerry/ping skerry/netcheck skerry/dns-query                  READ
 POST  skerry/up skerry/down skerry/logout skerry/set                WRITE
+GET   skerry/networks                                               READ
+POST  skerry/switch {network}                                       WRITE   another network: networks.py
+POST  skerry/code {new}                                             WRITE   the portal's code
 POST  skerry/capture?side=&peer=&count=&seconds=&snaplen=           WRITE   pcapng: capture.py
+POST  skerry/record                                                 WRITE   the flight recorder's file: recorder/recording.py
 ```
 READ: whoever may open the socket. WRITE: root, or the user skerryd runs as. No verb takes a path, a command or an
 environment from its caller; pre-auth keys are taken and never given back.
@@ -17,12 +22,12 @@ environment from its caller; pre-auth keys are taken and never given back.
 import json
 import os
 
-from .. import clock
+from .. import clock, networks
 from ..membership import REFUSED
 from ..signin import code_of
-from . import names, snapshot, tailscale
+from . import names, record, snapshot, tailscale
 from .capture import Capture
-from .http import Refusal, Request
+from .http import Refusal, Request, response
 from .rates import Rates
 from .server import Feed, Later
 
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from ..door import Door
     from ..node import Node
 
 BASE = "/localapi/v0/"
@@ -43,6 +49,7 @@ class Api:
     def __init__(self, node: "Node", notes: "list[str]") -> None:
         self._node = node
         self._notes = notes
+        self.door: Door | None = None  # the portal's, where there is one
         self._rates = Rates()
         self.capture = Capture(node)  # a timer of the node's
         self._ours: list[Feed] = []
@@ -61,6 +68,8 @@ class Api:
             ("POST", "login-interactive"): (WRITE, self._login),
             ("POST", "logout"): (WRITE, self._logout),
             **names.verbs(node, READ),
+            ("GET", "metrics"): (READ, self._metrics),
+            ("GET", "usermetrics"): (READ, self._metrics),  # the stock CLI's `metrics print`
             ("GET", "skerry/status"): (READ, self._our_status),
             ("GET", "skerry/why"): (READ, self._why),
             ("GET", "skerry/watch"): (READ, self._watch),
@@ -71,6 +80,10 @@ class Api:
             ("POST", "skerry/logout"): (WRITE, lambda _request: self._answered(node.membership.logout)),
             ("POST", "skerry/set"): (WRITE, self._set),
             ("POST", "skerry/capture"): (WRITE, self._capture),
+            ("POST", "skerry/record"): (WRITE, lambda _request: record.answer(node.engine)),
+            ("GET", "skerry/networks"): (READ, lambda _request: {"networks": networks.listing(node)}),
+            ("POST", "skerry/switch"): (WRITE, lambda request: networks.switch(node, str(request.document().get("network", "")))),
+            ("POST", "skerry/code"): (WRITE, self._code),
         }
 
     def handle(self, request: Request) -> "Any":
@@ -95,6 +108,13 @@ class Api:
         document["health"] = [*self._notes, *document["health"]]
         return document
 
+    def _metrics(self, _request: Request) -> bytes:
+        from . import metrics
+
+        gateway, now = self._node.engine.status()["gateway"], clock.now()
+        away = 0 if gateway["connected"] or gateway["away_since"] is None else max(0, now - gateway["away_since"])
+        return response(200, metrics.text(self._shown(), away))
+
     def _our_status(self, _request: Request) -> "dict[str, Any]":
         document = self._shown()
         self._rates.measure(document, clock.now())
@@ -108,6 +128,11 @@ class Api:
         changes = request.document()
         return self._answered(lambda answer: self._node.membership.set(changes, answer))
 
+    def _code(self, request: Request) -> "dict[str, Any]":
+        if self.door is None:
+            raise Refusal(409, "the portal is shut; skerryd's log says why")
+        return {"code": self.door.tell(bool(request.document().get("new")))}
+
     def _capture(self, request: Request) -> Feed:
         name = request.query.get("peer", "")
         if not name:
@@ -120,7 +145,7 @@ class Api:
 
     def _why(self, request: Request) -> "dict[str, Any]":
         row = self._find(request.query.get("peer", ""))
-        return {"name": row["name"], "key": row["key"], "lines": self._node.engine.why(bytes.fromhex(row["key"][8:]))}
+        return {"name": row["name"], "key": row["key"], **self._node.engine.explain(bytes.fromhex(row["key"][8:]))}
 
     def _our_ping(self, request: Request) -> Later:
         row = self._find(str(request.document().get("peer", "")))
@@ -175,7 +200,8 @@ class Api:
         return tailscale.who_is(shown, row)
 
     def _prefs(self, _request: "Request | None" = None) -> "dict[str, Any]":
-        return tailscale.prefs(self._node.membership.prefs.values, self._node.engine.state)
+        prefs = self._node.membership.prefs
+        return tailscale.prefs(prefs.values, self._node.engine.state, prefs.offered())
 
     def _edit_prefs(self, request: Request) -> Later:
         changes = tailscale.changes(request.document())

@@ -192,7 +192,9 @@ class Connection:
 class LocalServer:
     """The listening socket at `path`. `handler(request)` gives a JSON-able answer, bytes (a whole response), Later or Feed."""
 
-    def __init__(self, selector: selectors.BaseSelector, path: str, handler: "Handler", clock: "Callable[[], int]") -> None:
+    def __init__(
+        self, selector: selectors.BaseSelector, path: str, handler: "Handler", clock: "Callable[[], int]", group: str = GROUP
+    ) -> None:
         """`clock()` gives the milliseconds of `handle_timer`: after an idle hour a caller's time begins when the call comes."""
         self.selector = selector
         self.path = os.path.abspath(path)
@@ -200,7 +202,7 @@ class LocalServer:
         self.clock = clock
         self.connections: set[Connection] = set()
         self._paused: int | None = None  # when to accept again
-        self._socket = listen(self.path)
+        self._socket = listen(self.path, group)
         self._identity = os.stat(self.path).st_ino
         selector.register(self._socket, selectors.EVENT_READ, self._accept)
 
@@ -267,7 +269,7 @@ def credentials(sock: socket.socket) -> "tuple[int, int, int]":
     return pid, uid, gid
 
 
-def listen(path: str) -> socket.socket:
+def listen(path: str, group: str = GROUP) -> socket.socket:
     """Bind a unix socket so that nobody outside the group can open it, not even for a moment."""
     if len(path.encode()) > 107:
         raise LocalError(
@@ -282,7 +284,7 @@ def listen(path: str) -> socket.socket:
             sock.bind(path)
         finally:
             os.umask(before)
-        _give_to_group(path)
+        _give_to_group(path, group)
         sock.listen(16)
     except OSError as error:
         raise LocalError(f"cannot listen on {path}: {error.strerror or error}. Choose another place with --socket PATH") from None
@@ -314,11 +316,11 @@ def _remove_stale(path: str) -> None:
         probe.close()
 
 
-def _give_to_group(path: str) -> None:
+def _give_to_group(path: str, group: str) -> None:
     import grp
 
     try:
-        os.chown(path, -1, grp.getgrnam(GROUP).gr_gid)
+        os.chown(path, -1, grp.getgrnam(group).gr_gid)
     except (KeyError, PermissionError):
         return  # no such group, or not a member: the owner alone
     os.chmod(path, 0o660)

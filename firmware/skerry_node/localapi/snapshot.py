@@ -2,10 +2,12 @@
 
 ```
 version state wanted gateway connected from_saved_map auth_url auth_code error health[] tun port4 port6 network home_relay
+exit_node {wanted: as the owner wrote it, key: of the peer it is or "", lan: whether links stay reachable}
 self   {id stable_id key name dns_name hostname os user tags[] addresses[] allowed_ips[] online ... endpoints[] relay}
 peers  [the same, and path {kind "direct" | "peer-relay" | "relay" | "none", text, address, latency_ms}, last_handshake_ms active
         rx_bytes tx_bytes rx_packets tx_packets]
 users  {"<id>": {...}}
+relaying {port pairs error} where this node relays over UDP for others, else null
 counters {to_python drop_<reason>}    drops {kind: inputs from outside that were malformed}
 dns      {accept active magic domain search[] addresses[] nameservers[] before[] routes{} records host{} problems[]}
 dropped  [{reason packets sentence}]    features {cipher, tso ...: whether it is in use}
@@ -44,6 +46,8 @@ def snapshot(node: "Node") -> "dict[str, Any]":
         "gateway": address,
         "connected": gateway["connected"],
         "from_saved_map": engine["from_saved_map"],
+        "map_of_ms": engine["map_of"],
+        "away_since_ms": None if gateway["away_since"] is None else engine["wall"] - engine["now"] + gateway["away_since"],
         "auth_url": engine["auth_url"],
         "auth_code": code_of(engine["auth_url"]) if engine["auth_url"] else "",
         "error": "" if gateway["connected"] else node.membership.last_error,
@@ -53,15 +57,22 @@ def snapshot(node: "Node") -> "dict[str, Any]":
         "port6": node.path.ports[1],
         "network": engine["domain"],
         "home_relay": engine["regions"].get(str(engine["home_region"]), ""),
+        "exit_node": exit_node(engine["exit_node"]),
         "self": own(engine["self"], gateway["connected"]),
         "peers": [peer(node, each) for each in engine["peers"]],
         "users": engine["users"],
+        "relaying": engine["relaying"],
         "counters": node.path.transport.counters(),
         "drops": engine["drops"],
         "dropped": reasons(node.path.transport.counters()),
         "features": features(node.path.transport),
         "dns": {name: value for name, value in node.names.status().items() if name != "counts"},
     }
+
+
+def exit_node(found: "dict[str, Any]") -> "dict[str, Any]":
+    """Which peer everything goes through."""
+    return {**found, "key": f"nodekey:{found['key']}" if found["key"] else ""}
 
 
 def common(row: "dict[str, Any]") -> "dict[str, Any]":

@@ -4,6 +4,11 @@ PingResult, Notify. Go's JSON: absent is zero; times must be RFC 3339; addresses
 Only what is known is filled in. No field stands here for something this node does not do.
 """
 
+from skerry_core.errors import PeerError
+from skerry_core.ip import parse_address
+
+from ..prefs import EXIT
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -36,7 +41,17 @@ def status(shown: "Document", peers: bool = True) -> "Document":
         "Peer": {row["key"]: node(shown, row) for row in shown["peers"]} if peers else None,
         "User": {number: profile(user, number) for number, user in shown["users"].items()},
         "ClientVersion": None,
+        "ExitNodeStatus": exit_node(shown),
     }
+
+
+def exit_node(shown: "Document") -> "Document | None":
+    """ipnstate.ExitNodeStatus, None without one."""
+    for row in shown["peers"]:
+        if row["key"] == shown["exit_node"]["key"]:
+            addresses = [f"{address}/{128 if ':' in address else 32}" for address in row["addresses"]]
+            return {"ID": row["stable_id"] or "", "Online": row["online"], "TailscaleIPs": addresses}
+    return None
 
 
 def node(shown: "Document", row: "Document") -> "Document":
@@ -65,7 +80,7 @@ def node(shown: "Document", row: "Document") -> "Document":
         "LastSeen": row["last_seen"] or NEVER,
         "LastHandshake": NEVER if handshake is None else ago(handshake),
         "Online": row["online"],
-        "ExitNode": False,
+        "ExitNode": row["key"] == shown["exit_node"]["key"],
         "ExitNodeOption": {"0.0.0.0/0", "::/0"} <= set(row["allowed_ips"] or ()),
         "Active": bool(row.get("active")),
         "PeerAPIURL": None,
@@ -131,16 +146,17 @@ def who_is(shown: "Document", row: "Document") -> "Document":
     }
 
 
-def prefs(values: "Document", state: str) -> "Document":
-    """ipn.Prefs; NetfilterMode 0: this node leaves the firewall alone."""
-    gateway = str(values.get("gateway", ""))
+def prefs(values: "Document", state: str, offered: "list[str]") -> "Document":
+    """ipn.Prefs; NetfilterMode 1 (nodivert): nothing is put into others' chains."""
+    gateway, way_out = str(values.get("gateway", "")), str(values.get("exit_node", ""))
+    number = is_address(way_out)
     return {
         "ControlURL": gateway.partition("#")[0],
         "RouteAll": bool(values.get("accept_routes")),
-        "ExitNodeID": "",
-        "ExitNodeIP": "",
+        "ExitNodeID": "" if number else way_out,
+        "ExitNodeIP": way_out if number else "",
         "InternalExitNodePrior": "",
-        "ExitNodeAllowLANAccess": False,
+        "ExitNodeAllowLANAccess": bool(values.get("exit_node_allow_lan_access")),
         "CorpDNS": bool(values.get("accept_dns", True)),
         "RunSSH": False,
         "RunWebClient": False,
@@ -150,10 +166,11 @@ def prefs(values: "Document", state: str) -> "Document":
         "AdvertiseTags": None,
         "Hostname": values.get("hostname", ""),
         "NotepadURLs": False,
-        "AdvertiseRoutes": values.get("routes") or None,
+        "AdvertiseRoutes": offered or None,
         "AdvertiseServices": None,
-        "NoSNAT": False,
-        "NetfilterMode": 0,
+        "RelayServerPort": relay_port(values),
+        "NoSNAT": not values.get("snat_subnet_routes", True),
+        "NetfilterMode": 1,
         "AutoUpdate": {"Check": False, "Apply": False},
         "AppConnector": {"Advertise": False},
         "PostureChecking": False,
@@ -163,6 +180,12 @@ def prefs(values: "Document", state: str) -> "Document":
     }
 
 
+def relay_port(values: "Document") -> "int | None":
+    """ipn.Prefs' RelayServerPort: null where this node relays for nobody."""
+    port = values.get("relay_server_port", -1)
+    return port if isinstance(port, int) and port >= 0 else None
+
+
 def changes(document: "Document") -> "Document":
     """A MaskedPrefs (fields with their XSet) as changes of ours; {} for what this node does not have."""
     known = {
@@ -170,6 +193,8 @@ def changes(document: "Document") -> "Document":
         "Hostname": "hostname",
         "AdvertiseRoutes": "routes",
         "RouteAll": "accept_routes",
+        "ExitNodeAllowLANAccess": "exit_node_allow_lan_access",
+        "NoSNAT": "snat_subnet_routes",
         "CorpDNS": "accept_dns",
         "WantRunning": "want_running",
     }
@@ -178,7 +203,28 @@ def changes(document: "Document") -> "Document":
         if document.get(f"{theirs}Set") is True:
             value = document.get(theirs)
             found[ours] = (value or []) if ours == "routes" else value
-    return {name: value for name, value in found.items() if value not in ("", None)}
+    found = {name: value for name, value in found.items() if value not in ("", None)}
+    offered = found.get("routes")
+    if isinstance(offered, list):
+        found["routes"] = [route for route in offered if route not in EXIT]
+        found["advertise_exit_node"] = any(route in EXIT for route in offered)
+    if "snat_subnet_routes" in found:
+        found["snat_subnet_routes"] = not found["snat_subnet_routes"]
+    if document.get("ExitNodeIDSet") is True or document.get("ExitNodeIPSet") is True:
+        found["exit_node"] = text(document.get("ExitNodeID")) or text(document.get("ExitNodeIP"))
+    if document.get("RelayServerPortSet") is True:
+        port = document.get("RelayServerPort")
+        found["relay_server_port"] = -1 if port is None else port
+    return found
+
+
+def is_address(value: str) -> bool:
+    """Whether a text is an IP address."""
+    try:
+        parse_address(value)
+    except PeerError:
+        return False
+    return True
 
 
 def ping(row: "Document", address: str, result: "Document") -> "Document":

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from skerry_gateway.control import AdminError, Coordinator
 from skerry_gateway.store import User
 
-from . import policies, verbs
+from . import policies, routes, verbs
 from .arguments import check
 from .caller import Caller
 
@@ -28,6 +28,9 @@ VERBS: dict[str, tuple[verbs.Verb, dict[str, str], bool]] = {
     "nodes rename": (verbs.nodes_rename, {"node": "node", "name": "text"}, ANYONE),
     "nodes expire": (verbs.nodes_expire, {"node": "node"}, ANYONE),
     "nodes remove": (verbs.nodes_remove, {"node": "node"}, ANYONE),
+    "routes list": (routes.routes_list, {}, ANYONE),
+    "routes approve": (routes.routes_approve, {"node": "node", "routes": "texts?"}, ADMIN),
+    "routes withdraw": (routes.routes_withdraw, {"node": "node", "routes": "texts?"}, ADMIN),
     "keys create": (
         verbs.keys_create,
         {"user": "text", "reusable": "flag?", "ephemeral": "flag?", "tags": "texts?", "expires": "text?"},

@@ -38,10 +38,21 @@ def _nodes(result: Result, wall_ms: int) -> str:
     rows = [_node(node, wall_ms) for node in result["nodes"]]
     heads = ["ID", "NAME", "ADDRESS", "OWNER", "STATE", "SEEN", "KEY ENDS"]
     text = table(heads, rows, "no nodes yet; make a key with: skerry-gateway keys create --user NAME")
+    for node in result["nodes"]:
+        if node.get("twin_ms"):
+            text += f"\n\n{twin(node['name'], since(node['twin_ms'], wall_ms))}"
     for item in result["pending"]:
         text += f"\n\n{item['hostname']} ({item['os']}) waits at its sign-in page. If its page shows {item['code']}:"
         text += f"\n  skerry-gateway nodes approve {item['code']} --user NAME"
     return text
+
+
+def twin(name: str, seen: str) -> str:
+    """What is said of a node whose state was copied."""
+    return (
+        f"{name}: two devices use its keys, noticed {seen}: its state was copied. A copy with skerryd makes new keys by itself and\n"
+        "  waits for approval; on a copy with an official client run: tailscale logout"
+    )
 
 
 def _node(node: Result, wall_ms: int) -> list[str]:
@@ -53,6 +64,25 @@ def _node(node: Result, wall_ms: int) -> list[str]:
     owner = node["user"] or ",".join(node["tags"])
     seen = "now" if node["online"] else since(node["last_seen_ms"], wall_ms)
     return [str(node["id"]), node["name"], node["addresses"][0], owner, state, seen, since(node["expires_ms"], wall_ms)]
+
+
+def _routes(result: Result, wall_ms: int) -> str:
+    rows = [[row["node"], row["route"], row["kind"], route_state(row)] for row in result["routes"]]
+    return table(["NODE", "ROUTE", "KIND", "STATE"], rows, "no node advertises a route; on one: skerry set --advertise-routes PREFIX")
+
+
+def route_state(row: Result) -> str:
+    """In one or a few words."""
+    if not row["approved"]:
+        return "to approve"
+    if not row["advertised"]:
+        return "approved, not advertised now"
+    return "in force" if row["carried"] else "approved, another node carries it"
+
+
+def _changed_routes(result: Result, verb: str) -> str:
+    words = ", ".join(result["in_force"]) or "no route"
+    return f"{verb} {', '.join(result['routes'])} of {result['node']}; it carries {words} now"
 
 
 def _key(result: Result, wall_ms: int) -> str:
@@ -166,6 +196,9 @@ SHOWN: dict[str, Callable[[Result, int], str]] = {
     "nodes rename": lambda r, w: f"the node is now {r['node']['name']}, {r['node']['dns_name']}",
     "nodes expire": lambda r, w: f"{r['node']['name']} must sign in again; its access has ended",
     "nodes remove": lambda r, w: f"removed {r['removed']}; its access has ended",
+    "routes list": _routes,
+    "routes approve": lambda r, w: _changed_routes(r, "approved"),
+    "routes withdraw": lambda r, w: _changed_routes(r, "withdrew"),
     "keys create": _key,
     "keys list": _keys,
     "keys revoke": lambda r, w: f"revoked pre-auth key {r['revoked']}; nodes that joined with it stay",

@@ -292,6 +292,7 @@ def shown_node(at: Coordinator, node: Node, now: int) -> dict[str, Any]:
         "endpoints": list(live.endpoints),
         "home_region": live.home_region,
         "ephemeral": node.ephemeral,
+        "twin_ms": at.twins.seen_ms(node.id, wall),
         "node_key": encode_key("nodekey", node.node_key),
     }
 

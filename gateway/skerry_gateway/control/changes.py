@@ -20,6 +20,7 @@ from .refused import AdminError
 from .relaypeer import RelayPeer
 from .session import Session
 from .timers import Timers
+from .twins import Twins
 
 EPHEMERAL_MS = 30 * 60_000  # an ephemeral node is removed when it was away this long
 GRACE_MS = 10_000  # a dropped stream counts as offline after this
@@ -37,6 +38,7 @@ class Changes:
         self.members = Members(store, wall_ms, suffix or "skerry.internal")
         self.identity = Identity(store, self.members.network.id, random)
         self.live: dict[int, Live] = {node_id: Live() for node_id in self.members.nodes}
+        self.twins = Twins()
         self.maps = Maps(self.members, self.live, derp_map)
         self._ready: dict[Session, None] = {}
         self._timers = Timers()
@@ -184,6 +186,7 @@ class Changes:
             if gone is not None:
                 self.maps.forget(gone)
             self.live.pop(node_id, None)
+            self.twins.forget(node_id)
         self.maps.carry()
         self._arm_expiry(now)
         self.flush(now)

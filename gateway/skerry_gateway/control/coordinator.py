@@ -27,6 +27,7 @@ from .enrolment import Enrolment
 from .hostinfo import Live
 from .maps import MapStream
 from .session import Request, Session
+from .twins import ANSWER, mark_of
 
 KEEPALIVE_MS, KEEPALIVE_SPREAD_MS = 50_000, 9_000
 HANDSHAKE_MS = 10_000
@@ -59,6 +60,7 @@ class Coordinator(Enrolment):
         self.url = url.rstrip("/")
         self.sessions: dict[Session, None] = {}
         self._alike: dict[Any, dict[Session, None]] = {}  # connections by machine, those of strangers by remote host
+        self._opened = 0
         self.trouble = ""  # the last fault of our own that a node had to be told of
 
     def status(self, now: int) -> dict[str, Any]:
@@ -77,6 +79,8 @@ class Coordinator(Enrolment):
     def open(self, remote: Any, now: int) -> Session:
         """A connection after its upgrade; feed it the 101-byte initiation first."""
         session = Session(self, remote, now)
+        self._opened += 1
+        session.number = self._opened
         self.sessions[session] = None
         self._timers.add(now + HANDSHAKE_MS, self._check_session, weakref.ref(session))
         return session
@@ -186,6 +190,9 @@ class Coordinator(Enrolment):
         if node is None or hostinfo.key(body.get("NodeKey"), "nodekey") != node.node_key:
             session.respond(stream, 404, b"node not found", kind="text/plain")
             return
+        if self._copied(session, node.id, body, now):
+            session.respond(stream, 409, ANSWER)
+            return
         if session.group != session.machine_key:
             self.arrived(session, now)  # it became a node on this connection
         live, compress = self.live[node.id], body.get("Compress") == "zstd"
@@ -202,6 +209,17 @@ class Coordinator(Enrolment):
             session.respond(stream, 429, b"read the answers before this one first", kind="text/plain")
         else:
             session.respond(stream, 200, self.maps.one_shot(node.id, session, compress, self.wall(now)))
+
+    def _copied(self, session: Session, node_id: int, body: dict[str, Any], now: int) -> bool:
+        """Whether this process is a copy of the node's. Those that it proves to be copies are put out."""
+        mark = mark_of(body)
+        session.mark = mark or session.mark
+        for copy in self.twins.heard(node_id, mark, session.number, self.wall(now), body.get("Stream") is True):
+            for other in list(self._alike.get(session.machine_key, ())):
+                if other.mark == copy and self.twins.is_copy(node_id, copy):
+                    other.end("a copy of another device's state", now)
+                    self._ready[other] = None
+        return self.twins.is_copy(node_id, mark)
 
     def _begin(self, stream: MapStream, live: Live, now: int) -> None:
         stream.session.respond(stream.stream, 200, b"", kind="application/octet-stream", end=False)

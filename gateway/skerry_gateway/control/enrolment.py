@@ -17,6 +17,7 @@ from .refused import AdminError
 from .registration import Claim, SignIn, SignIns
 from .session import Session
 from .sshcheck import Login, SSHChecks
+from .twins import ANSWER, mark_of
 
 _SURE = 2
 
@@ -143,6 +144,10 @@ class Enrolment(Changes):
     # the machine
 
     def _register(self, session: Session, stream: int, body: dict[str, Any], now: int) -> None:
+        known = self.members.of_machine(session.machine_key)
+        if known is not None and self.twins.is_copy(known.id, mark_of(body)):
+            session.respond(stream, 409, ANSWER)
+            return
         try:
             answer = self._registered(session, stream, body, now)
         except LocalError as error:  # refused, or no address is free

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from typing import Any
 
+from skerry_core import nat
 from skerry_core.errors import PeerError
 from skerry_core.tailcfg.keys import decode_key
 
@@ -142,7 +143,9 @@ class Live:
             self.disco_key = key(f"discokey:{data.get('disco')}", "discokey")
             self.endpoints = endpoints(data.get("endpoints"))
             info, home = data.get("hostinfo"), data.get("home")
-            self.introduce({**(info if isinstance(info, dict) else {}), "NetInfo": {"PreferredDERP": home}})
+            info = info if isinstance(info, dict) else {}
+            net = info.get("NetInfo")
+            self.introduce({**info, "NetInfo": {**(net if isinstance(net, dict) else {}), "PreferredDERP": home}})
             self.recalled = True
 
     def update(self, request: dict[str, Any], fallback: bool = False) -> None:
@@ -170,7 +173,16 @@ def kept(info: dict[str, Any]) -> dict[str, Any]:
     """A Hostinfo cut down to what is ever read of it, for one that waits in memory."""
     net = info.get("NetInfo")
     region = integer(net.get("PreferredDERP"), 0, 65535) if isinstance(net, dict) else None
-    return {**shown_hostinfo(info), **({} if region is None else {"NetInfo": {"PreferredDERP": region}})} if info else {}
+    home = {} if region is None else {"PreferredDERP": region}
+    return {**shown_hostinfo(info), **({"NetInfo": {**_network(net), **home}} if isinstance(net, dict) else {})} if info else {}
+
+
+def _network(net: dict[str, Any]) -> dict[str, Any]:
+    """The part of a NetInfo that tells peers of the NAT (skerry_core.nat), for their `why`."""
+    found: dict[str, Any] = {name: net[name] for name in ("MappingVariesByDestIP", "WorkingUDP") if isinstance(net.get(name), bool)}
+    if "SkerryNAT" in net:
+        found["SkerryNAT"] = nat.encode(nat.decode(net["SkerryNAT"]))
+    return found
 
 
 def shown_hostinfo(info: dict[str, Any]) -> dict[str, Any]:
@@ -179,7 +191,9 @@ def shown_hostinfo(info: dict[str, Any]) -> dict[str, Any]:
     services = _services(info.get("Services"))
     host_keys = [text(item, 1024) for item in _list(info.get("sshHostKeys"), MAX_HOST_KEYS)]
     advertised = routes(info.get("RoutableIPs"))
-    optional = {"Services": services, "sshHostKeys": host_keys, "RoutableIPs": list(advertised)}
+    optional: dict[str, Any] = {"Services": services, "sshHostKeys": host_keys, "RoutableIPs": list(advertised)}
+    net = info.get("NetInfo")
+    optional["NetInfo"] = _network(net) if isinstance(net, dict) else {}
     shown.update({name: value for name, value in optional.items() if value})
     if info.get("PeerRelay") is True:
         shown["PeerRelay"] = True

@@ -23,7 +23,7 @@ from skerry_gateway.policy import Compiled
 from skerry_gateway.policy.logins import ssh_rules
 from skerry_gateway.store import Node
 
-from . import dns, relaypeer, wire
+from . import dns, ownrelays, relaypeer, wire
 from .hostinfo import Live
 from .members import Members
 from .relaypeer import RelayPeer
@@ -67,6 +67,7 @@ class Maps:
         self._texts: dict[int, tuple[dict[str, Any], bytes]] = {}  # the records encoded
         self._relay: RelayPeer | None = None
         self._relay_record: dict[str, Any] | None = None
+        self._offered: set[int] = set()  # nodes that offer UDP relays
         self._carried: dict[int, tuple[str, ...]] = {}
         self._waiting: dict[int, MapStream] = {}  # streams with something to say; a dict keeps the order
         self._zstd = zstandard.ZstdCompressor(level=3, write_content_size=True)
@@ -139,6 +140,7 @@ class Maps:
     def forget(self, node: Node) -> None:
         """A node was removed: its own stream is told so and ends with the next flush."""
         record = self._records.pop(node.id, None)
+        self._offered.discard(node.id)
         self._texts.pop(node.id, None)
         if node.id in self.streams and record is not None:
             self._goodbyes[node.id] = wire.withdrawn(wire.own(record, None, self._members.network, {}))
@@ -245,7 +247,7 @@ class Maps:
         self._settings(stream, message)
         # when everything may differ, the names of known users may too
         self._profiles(stream, [node, *(members.nodes[i] for i in (stream.peers if complete else shown))], message)
-        chunks, told = members.compiled.chunks(node.id), stream.filter or {}
+        chunks, told = self._chunks(node), stream.filter or {}
         changed = {name: rules for name, rules in chunks.items() if told.get(name) != rules}
         stream.filter = chunks
         if changed or told.keys() - chunks.keys():
@@ -282,6 +284,10 @@ class Maps:
         parts = {"PeersRemoved": removed, "PeersChanged" if stream.begun else "Peers": changed, "PeersChangedPatch": patches}
         message.update({name: value for name, value in parts.items() if value})
         return [record["ID"] for record in changed]
+
+    def _chunks(self, node: Node) -> dict[str, list[dict[str, Any]]]:
+        chunks, relays = self._members.compiled.chunks(node.id), ownrelays.chunk(node, self._offered, self._members)
+        return {**chunks, ownrelays.CHUNK: relays} if relays else chunks
 
     def _show_relay(self, stream: MapStream, node: Node, message: dict[str, Any]) -> None:
         record = self._relay_record if node.id in self._members.compiled.nodes else None
@@ -337,6 +343,10 @@ class Maps:
         if record == self._records.get(node_id):
             return False
         self._records[node_id] = record
+        if record["Hostinfo"].get("PeerRelay") is True:
+            self._offered.add(node_id)
+        else:
+            self._offered.discard(node_id)
         return True
 
     def _mark_viewers(self, node_id: int) -> None:

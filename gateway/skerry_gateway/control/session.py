@@ -62,6 +62,8 @@ class Session:
         self.machine_key = b""
         self.version = 0
         self.used_at = now
+        self.number = 0  # the coordinator's: of all connections, in the order they were opened
+        self.mark = ""  # the coordinator's: which process of the machine this is (twins.py)
         self.poll: Any = None  # the coordinator's: this connection's map stream
         self.group: Any = None  # the coordinator's: whose connections this one counts among
         self._server = server

@@ -3,6 +3,7 @@
 `parse(text)` gives a `Policy` or raises `PolicyError` (stage, line, column, one sentence); `Compiled(policy, nodes, users)` answers who
 reaches and who sees whom; `trial` runs a policy's own tests, `question` says which rule lets one reach another, `difference` what a change
 opens and closes, `evaluation` is the command that previews. Source: the documented grammar and behaviour of Tailscale's policy file.
+Ours alone: autogroup:self-routes and autogroup:tagged-routes, what lies behind one's own and behind tagged routers.
 Not taken: postures, services, user-defined derpMap, network-wide switches other than randomizeClientPort; each is refused by its name.
 """
 
@@ -16,10 +17,10 @@ DEFAULT = """\
 // The policy of a new network.
 {
   "acls": [
-    // Everyone reaches their own devices.
-    {"action": "accept", "src": ["autogroup:member"], "dst": ["autogroup:self:*"]},
-    // The network's owner also reaches every tagged device.
-    {"action": "accept", "src": ["autogroup:owner"], "dst": ["autogroup:tagged:*"]},
+    // Everyone reaches their own devices, and through them the subnets and the Internet that were approved there.
+    {"action": "accept", "src": ["autogroup:member"], "dst": ["autogroup:self:*", "autogroup:self-routes:*"]},
+    // The network's owner also reaches every tagged device, and what was approved there.
+    {"action": "accept", "src": ["autogroup:owner"], "dst": ["autogroup:tagged:*", "autogroup:tagged-routes:*"]},
   ],
 }
 """

@@ -155,7 +155,7 @@ class Compiled:
         if self.policy.rules is None:
             return True
         return any(
-            peer in reach.nodes and (reach.kind == "internet" or (reach.kind == "any" and not edge.via))
+            peer in reach.nodes and (reach.kind in ("internet", "routed") or (reach.kind == "any" and not edge.via))
             for edge in self._speaks.get(viewer, ())
             for reach in edge.destinations
         )
@@ -193,7 +193,7 @@ class Compiled:
 def _covers(reach: Reach, prefix: Prefix) -> bool:
     if reach.kind == "any":
         return True
-    return reach.kind == "prefix" and any(p.version == prefix.version and p.overlaps(prefix) for p in reach.prefixes)
+    return reach.kind in ("prefix", "routed") and any(p.version == prefix.version and p.overlaps(prefix) for p in reach.prefixes)
 
 
 def _texts_cover(texts: tuple[str, ...], prefix: Prefix) -> bool:

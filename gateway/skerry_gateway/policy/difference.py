@@ -76,7 +76,8 @@ def _lines(opens: bool, edges: Iterable[Edge], without: Compiled, having: Compil
 
 def _connections(edge: Edge) -> Iterator[tuple[int, int, _Service]]:
     for reach in edge.destinations:
-        where = {"internet": "the Internet", "prefix": reach.texts[0] if reach.texts else ""}.get(reach.kind, "")
+        words = {"internet": "the Internet", "routed": "what is routed", "prefix": reach.texts[0] if reach.texts else ""}
+        where = words.get(reach.kind, "")
         service = (edge.protocols, where, reach.ports)
         for node_id in reach.nodes:
             for source in edge.sources:
@@ -103,6 +104,8 @@ def _allowed(at: Compiled, source: int, node_id: int, service: _Service) -> bool
 def _includes(reach: Reach, where: str) -> bool:
     if reach.kind == "any" or (where == "" and reach.kind == "own"):
         return True
+    if reach.kind == "routed":
+        return where == "what is routed"
     return (reach.kind == "internet" and where == "the Internet") or (reach.kind == "prefix" and where in reach.texts)
 
 

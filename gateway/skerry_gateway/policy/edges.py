@@ -14,7 +14,7 @@ from functools import cache
 
 from .people import Member, domain_of, same_user
 from .rules import Capabilities, Rule
-from .targets import Ports, Prefix, Target, parse_prefix
+from .targets import SELF, Ports, Prefix, Target, parse_prefix
 
 # 100.64.0.0/10 without ChromeOS's 100.115.92.0/23, and the ULA prefix of this protocol family
 TAILNET = ("100.64.0.0-100.115.91.255", "100.115.94.0-100.127.255.255", "fd7a:115c:a1e0::/48")
@@ -36,7 +36,8 @@ _ROLES: dict[str, Callable[[Member], bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Nodes that one destination stands for. `kind`: "own" (each node's own addresses), "any", "prefix" or "internet"."""
+    """Nodes that one destination stands for. `kind`: "own" (each node's own addresses), "any", "prefix", "internet" or "routed" (what lies
+    behind each of the nodes by its routes)."""
 
     nodes: frozenset[int]
     kind: str
@@ -69,15 +70,15 @@ class Edges:
         self.lists: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def of(self, rule: Rule) -> list[Edge]:
-        own = tuple(port for target, listed in rule.destinations if target.kind == "self" for port in listed)
-        others = tuple(self._reach(target, ports, rule.via) for target, ports in rule.destinations if target.kind != "self")
+        own, routed = (tuple(port for target, listed in rule.destinations if target.kind == kind for port in listed) for kind in SELF)
+        others = tuple(self._reach(target, ports, rule.via) for target, ports in rule.destinations if target.kind not in SELF)
         sources, ips = self._sources(rule.sources)
         found = []
         if others and ips:
             found.append(Edge(rule.place, sources, ips, others, rule.protocols, rule.app, bool(rule.via)))
             if rule.back:
                 found += self._back(rule)
-        return found + (self._self_edges(rule, sources, own) if own else [])
+        return found + (self._self_edges(rule, sources, own, routed) if own or routed else [])
 
     def nodes(self, target: Target) -> frozenset[int]:
         if target not in self._found:
@@ -93,6 +94,8 @@ class Edges:
             return member.overlaps(target.prefixes)
         if target.kind == "internet":
             return bool(member.exits)
+        if target.kind == "tagged-routes":
+            return member.user is None and member.routes
         if target.kind in _ROLES:
             return _ROLES[target.kind](member)
         if member.user is None:
@@ -106,9 +109,16 @@ class Edges:
         nodes = self.nodes(target)
         kind = target.kind if target.kind in ("internet", "any", "prefix") else "own"
         texts = INTERNET if kind == "internet" else (target.name,) if kind != "own" else ()
+        if target.kind == "tagged-routes":
+            return self._routed(nodes, ports)
         if via:
             nodes = frozenset(node_id for node_id in nodes if self._carries(self._members[node_id], target, via))
         return Reach(nodes, kind, ports, texts, target.prefixes)
+
+    def _routed(self, nodes: Iterable[int], ports: tuple[Ports, ...]) -> Reach:
+        routers = frozenset(node_id for node_id in nodes if self._members[node_id].routes)
+        subnets = tuple(dict.fromkeys(prefix for node_id in sorted(routers) for prefix in self._members[node_id].subnets))
+        return Reach(routers, "routed", ports, prefixes=subnets)
 
     def _carries(self, member: Member, target: Target, via: tuple[str, ...]) -> bool:
         """Whether a node has one of the tags and an approved route that overlaps the destination."""
@@ -120,12 +130,14 @@ class Edges:
 
     def _back(self, rule: Rule) -> list[Edge]:
         """What the destinations get towards the sources."""
-        sources, ips = self._sources(tuple(target for target, _ in rule.destinations if target.kind != "self"))
+        sources, ips = self._sources(tuple(target for target, _ in rule.destinations if target.kind not in SELF))
         plain = tuple(Target("any", "*") if source.kind == "danger-all" else source for source in rule.sources)
         back = tuple(self._reach(target, ((0, 65535),), ()) for target in plain)
         return [Edge(rule.place, sources, ips, back, (), rule.back)] if ips else []
 
-    def _self_edges(self, rule: Rule, sources: frozenset[int], ports: tuple[Ports, ...]) -> list[Edge]:
+    def _self_edges(
+        self, rule: Rule, sources: frozenset[int], ports: tuple[Ports, ...], routed: tuple[Ports, ...]
+    ) -> list[Edge]:
         devices: defaultdict[int, set[int]] = defaultdict(set)
         for member in self._members.values():
             if member.user is not None:
@@ -133,8 +145,10 @@ class Edges:
         found = []
         for own in map(frozenset, devices.values()):
             speakers = own & sources
-            if speakers:
-                found.append(Edge(rule.place, speakers, self._dealt((), speakers), (Reach(own, "own", ports),), rule.protocols, rule.app))
+            behind = self._routed(own, routed)
+            reaches = ((Reach(own, "own", ports),) if ports else ()) + ((behind,) if routed and behind.nodes else ())
+            if speakers and reaches:
+                found.append(Edge(rule.place, speakers, self._dealt((), speakers), reaches, rule.protocols, rule.app))
                 if rule.back:
                     found.append(Edge(rule.place, own, self._dealt((), own), (Reach(speakers, "own", ports),), (), rule.back))
         return found
@@ -179,7 +193,7 @@ def dst_ports(member: Member, edge: Edge) -> list[dict[str, object]]:
     found: list[dict[str, object]] = []
     for reach in edge.destinations:
         if member.node.id in reach.nodes:
-            ips = _own(member) if reach.kind == "own" else reach.texts
+            ips = _own(member) if reach.kind == "own" else _behind(member) if reach.kind == "routed" else reach.texts
             found += [{"IP": ip, "Ports": {"First": first, "Last": last}} for ip in ips for first, last in reach.ports]
     return [entry for i, entry in enumerate(found) if entry not in found[:i]]
 
@@ -201,6 +215,10 @@ def cap_dsts(member: Member, edge: Edge) -> list[str]:
 
 def _own(member: Member) -> tuple[str, ...]:
     return tuple(address for address in (member.node.ipv4, member.node.ipv6) if address)
+
+
+def _behind(member: Member) -> tuple[str, ...]:
+    return (*map(str, member.subnets), *(INTERNET if member.exits else ()))
 
 
 def _by_remainder(ids: list[int]) -> list[tuple[int, list[int]]]:

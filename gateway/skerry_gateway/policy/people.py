@@ -54,6 +54,11 @@ class Member:
     exits: tuple[str, ...]  # exit routes in force
 
     @property
+    def routes(self) -> bool:
+        """Whether anything is reached through it."""
+        return bool(self.subnets or self.exits)
+
+    @property
     def prefixes(self) -> tuple[Prefix, ...]:
         return self.addresses + self.subnets
 

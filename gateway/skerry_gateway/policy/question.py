@@ -81,6 +81,8 @@ def _reached(reach: Reach, member: Member) -> tuple[Prefix, ...]:
         return member.addresses
     if reach.kind == "internet":
         return internet_prefixes()
+    if reach.kind == "routed":
+        return member.subnets + (internet_prefixes() if member.exits else ())
     return reach.prefixes if reach.kind == "prefix" else _EVERYTHING
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from .hujson import Place, PolicyError
 from .reading import Reader, name_of, shown
-from .targets import PEOPLE, Ports, Target, parse_ports, split_ports
+from .targets import PEOPLE, SELF, Ports, Target, parse_ports, split_ports
 
 _SOURCES = ("any", "danger-all", "tag", "group", "user", "domain", "prefix", "member", "tagged", "owner", "admin")
 PROTOCOLS = {
@@ -61,8 +61,9 @@ def read_grant(reader: Reader, place: Place, data: dict[str, Any]) -> list[Rule]
     ports = _ip(reader, place, data)
     if not ports and not app:
         reader.fail(place, 'a grant needs "ip" or "app" with at least one entry')
-    if app and any(target.kind == "internet" for target in targets):
-        reader.fail((*place, "app"), '"autogroup:internet" has no applications: write "ip" there')
+    routed = [target.name for target in targets if target.kind in ("internet", "self-routes", "tagged-routes")]
+    if app and routed:
+        reader.fail((*place, "app"), f'"{routed[0]}" has no applications: write "ip" there')
     rules = [Rule(name, sources, tuple((t, listed) for t in targets), protocols, via) for protocols, listed in ports.items()]
     if app:
         back: Capabilities = {_GIVEN_BACK[capability]: None for capability in app if capability in _GIVEN_BACK}
@@ -88,9 +89,9 @@ def _destination(
     for target in found:
         if target.kind == "danger-all":
             reader.fail(place, f'"{target.name}" is a source only')
-        wrong = [source.name for source in sources if target.kind == "self" and source.kind not in (*PEOPLE, *besides)]
+        wrong = [source.name for source in sources if target.kind in SELF and source.kind not in (*PEOPLE, *besides)]
         if wrong:
-            reader.fail(place, f'"autogroup:self" needs people as sources, not "{wrong[0]}"')
+            reader.fail(place, f'"{target.name}" needs people as sources, not "{wrong[0]}"')
     return found
 
 

@@ -2,6 +2,7 @@
 
     *                     everything
     tag:NAME  group:NAME  autogroup:member|tagged|owner|admin; as a destination also self and internet, as a source danger-all
+    autogroup:self-routes|tagged-routes  ours: the subnets, and for exit nodes the Internet, behind one's own or tagged routers
     NAME@  NAME@DOMAIN    a user, by name; user:*@DOMAIN is every user of a domain of the network
     10.0.0.0/8  fd00::1   addresses as they stand, also 10.0.0.1-10.0.0.9
     ALIAS                 a name from `hosts`: one address or prefix
@@ -27,7 +28,8 @@ USER = re.compile(r"[^\s@:/,*]{1,63}@[A-Za-z0-9.-]{0,190}\Z")
 DOMAIN = re.compile(r"user:\*@([A-Za-z0-9.-]{1,190})\Z")
 HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")
 ROLES = ("member", "tagged", "owner", "admin")
-AUTOGROUPS = (*ROLES, "self", "internet", "danger-all")
+SELF = ("self", "self-routes")
+AUTOGROUPS = (*ROLES, *SELF, "tagged-routes", "internet", "danger-all")
 _OTHERS = ("shared", "nonroot", "billing-admin", "it-admin", "network-admin", "auditor")
 PEOPLE = ("user", "group", "domain", "member", "owner", "admin")
 

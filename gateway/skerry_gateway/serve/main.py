@@ -22,7 +22,7 @@ from aiohttp import web
 from skerry_core.errors import LocalError
 from skerry_gateway.options import Options
 from skerry_gateway.serve import admin_socket, derpmap, sockets
-from skerry_gateway.serve.datagram import StunSocket
+from skerry_gateway.serve.datagram import Behaviour, StunSocket
 from skerry_gateway.serve.front import Front
 from skerry_gateway.serve.gateway import Gateway, assemble, wall_ms
 from skerry_gateway.serve.limits import Limits
@@ -54,18 +54,26 @@ def run(options: Options) -> int:
     state = StateDir(options.state).prepare()
     with state.lock(), ExitStack() as opened:
         tcp = [opened.enter_context(sock) for sock in sockets.listen_tcp(*options.listen)]
-        first, second = _udp_sockets(*options.stun_listen)
+        first, second = _udp_sockets(*options.stun_listen, shared=bool(options.stun_other))
         for sock in [*first, *second]:
             opened.enter_context(sock)
-        asyncio.run(_serve(options, state, tcp, first, second))
+        ports = (first[0].getsockname()[1], second[0].getsockname()[1])
+        behaviour = Behaviour(_ipv4(first), options.stun_other, ports)
+        opened.callback(behaviour.close)
+        asyncio.run(_serve(options, state, tcp, first, second, behaviour))
     return 0
 
 
-def _udp_sockets(host: str, port: int) -> tuple[list[socket.socket], list[socket.socket]]:
+def _ipv4(opened: list[socket.socket]) -> str:
+    """The IPv4 address among those listened on, "" for none: then any does to send from."""
+    return next((str(sock.getsockname()[0]) for sock in opened if sock.family == socket.AF_INET), "")
+
+
+def _udp_sockets(host: str, port: int, shared: bool) -> tuple[list[socket.socket], list[socket.socket]]:
     """Those of the port and of the next: a node that gets two answers to STUN learns how its NAT maps."""
-    first = sockets.listen_udp(host, port)
+    first = sockets.listen_udp(host, port, shared)
     try:
-        return first, sockets.listen_udp(host, first[0].getsockname()[1] + 1)
+        return first, sockets.listen_udp(host, first[0].getsockname()[1] + 1, shared)
     except LocalError:
         for sock in first:
             sock.close()
@@ -73,7 +81,12 @@ def _udp_sockets(host: str, port: int) -> tuple[list[socket.socket], list[socket
 
 
 async def _serve(
-    options: Options, state: StateDir, tcp: list[socket.socket], udp: list[socket.socket], second: list[socket.socket]
+    options: Options,
+    state: StateDir,
+    tcp: list[socket.socket],
+    udp: list[socket.socket],
+    second: list[socket.socket],
+    behaviour: Behaviour,
 ) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -87,7 +100,8 @@ async def _serve(
     if options.tls_cert:
         loop.add_signal_handler(signal.SIGHUP, _renew, options, gateway, front)
     servers = [await loop.create_server(front, sock=sock, backlog=sockets.BACKLOG) for sock in tcp]
-    for sock in second if options.udp_relay else [*udp, *second]:
+    behaviour.offer(gateway.answerer)
+    for sock in [*behaviour.listening, *(second if options.udp_relay else [*udp, *second])]:
         await loop.create_datagram_endpoint(lambda: StunSocket(gateway.answerer), sock=sock)
     watchers = [asyncio.create_task(task) for task in (watch_lag(), _watch_clock(gateway), _remember(gateway, state))]
     if gateway.udp_relay is not None:

@@ -16,17 +16,20 @@ def listen_tcp(host: str, port: int) -> list[socket.socket]:
     return _open(host, port, socket.SOCK_STREAM, "--listen")
 
 
-def listen_udp(host: str, port: int) -> list[socket.socket]:
-    return _open(host, port, socket.SOCK_DGRAM, "--stun-listen")
+def listen_udp(host: str, port: int, shared: bool = False) -> list[socket.socket]:
+    """`shared`: with sockets of particular addresses of this process."""
+    return _open(host, port, socket.SOCK_DGRAM, "--stun-listen", shared)
 
 
-def _open(host: str, port: int, kind: socket.SocketKind, flag: str) -> list[socket.socket]:
+def _open(host: str, port: int, kind: socket.SocketKind, flag: str, shared: bool = False) -> list[socket.socket]:
     opened: list[socket.socket] = []
     with ExitStack() as undo:
         for family, address in _addresses(host, port, kind, flag):
             actual = opened[0].getsockname()[1] if opened else port
             sock = undo.enter_context(socket.socket(family, kind))
             try:
+                if shared:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
                 _bind(sock, address, actual)
             except OverflowError:
                 raise LocalError(f"{flag} {host}:{port}: there is no port {actual}; choose one below 65535") from None

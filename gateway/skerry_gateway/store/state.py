@@ -7,6 +7,7 @@ recent.json       where nodes could be reached last: JSON {"version": 1, "nodes"
 admin.sock        the running server's admin socket (made by serve)
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -37,7 +38,8 @@ class StateDir:
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):
-                raise PermissionError(13, "Permission denied")
+                read_only = os.statvfs(self.path).f_flag & os.ST_RDONLY
+                raise OSError(errno.EROFS if read_only else errno.EACCES, "Read-only file system" if read_only else "Permission denied")
             if self.path.stat().st_mode & 0o077:
                 self._close_to_others()
         except OSError as error:

@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-from skerry_gateway.web import api, dns, keys, nodes, pages, people, probes, ssh
+from skerry_gateway.web import api, dns, keys, nodes, pages, people, probes, routes, ssh
 from skerry_gateway.web.context import CONTEXT, USER, Context
 from skerry_gateway.web.guard import Denied, guard
 
@@ -40,6 +40,7 @@ ROUTES = (
     Route("POST", "/sign-in/{token}", pages.sign_in, "anyone"),
     Route("POST", "/sign-out", pages.sign_out, "anyone"),
     Route("GET", "/", pages.overview, "user"),
+    Route("GET", "/connect", pages.connect, "user"),
     Route("GET", "/register/{id}", pages.register_page, "user"),
     Route("POST", "/register/{id}", pages.register, "user"),
     Route("GET", "/ssh/{token}", ssh.page, "user"),
@@ -50,6 +51,9 @@ ROUTES = (
     Route("POST", "/nodes/{id}/rename", nodes.rename, "user"),
     Route("POST", "/nodes/{id}/expire", nodes.expire, "user"),
     Route("POST", "/nodes/{id}/remove", nodes.remove, "user"),
+    Route("GET", "/routes", routes.listing, "user"),
+    Route("POST", "/nodes/{id}/routes/approve", routes.approve, "admin"),
+    Route("POST", "/nodes/{id}/routes/withdraw", routes.withdraw, "admin"),
     Route("GET", "/keys", keys.listing, "user"),
     Route("POST", "/keys", keys.create, "user"),
     Route("POST", "/keys/{id}/revoke", keys.revoke, "user"),

@@ -19,18 +19,11 @@ from sqlalchemy.exc import DBAPIError
 
 from skerry_core.errors import LocalError
 from skerry_gateway.web.context import CONTEXT, USER, Context, route_of
+from skerry_web.headers import HEADERS
 
 log = logging.getLogger(__name__)
 SAFE = {"GET", "HEAD", "OPTIONS"}
 SECONDS = 30
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
-    "X-Content-Type-Options": "nosniff",
-    "Server": "Skerry",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 

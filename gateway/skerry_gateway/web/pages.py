@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
+from urllib.parse import urlencode
 
 from aiohttp import web
 
@@ -13,6 +15,8 @@ from skerry_gateway.web.guard import Denied
 from skerry_gateway.web.states import shown
 
 SESSION_SECONDS = 12 * 3600
+DEFAULT_BOARD = "skerry.local:8081"
+_BOARD = re.compile(r"([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:]{2,39}\])(:[0-9]{1,5})?")
 
 
 def parts(request: web.Request) -> tuple[Context, User]:
@@ -85,13 +89,23 @@ async def sign_out(request: web.Request) -> web.StreamResponse:
     return response
 
 
+async def connect(request: web.Request) -> web.StreamResponse:
+    """A link and QR that open a board's portal with this gateway filled in; the board's address is the visitor's to say."""
+    context, _ = parts(request)
+    board = request.query.get("board", DEFAULT_BOARD).strip().removeprefix("http://").rstrip("/")
+    if not _BOARD.fullmatch(board):
+        raise Denied(400, "A board's address is a name or an IP address, perhaps with a port, such as camera-1.local:8081.")
+    return context.page(request, "connect.html", board=board, link=f"http://{board}/connect?{urlencode({'gateway': context.address})}")
+
+
 async def register_page(request: web.Request) -> web.StreamResponse:
     """Nothing happens until the button is pressed; what asks and its code are there to be compared with the device's."""
     context = request.app[CONTEXT]
     pending = context.coordinator.pending(request.match_info["id"], context.now())
     if pending is None:
         raise Denied(404, "This sign-in is no longer open. Start it again on the device.")
-    return context.page(request, "register.html", pending=pending)
+    here = f"{context.url}/register/{request.match_info['id']}"
+    return context.page(request, "register.html", pending=pending, here=here)
 
 
 async def register(request: web.Request) -> web.StreamResponse:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import re
 
 from aiohttp import web
 
 from skerry_gateway.web.context import CONTEXT
 from skerry_gateway.web.guard import Denied
+from skerry_web import files
 
-_TYPES = {"style.css": "text/css", "live.js": "text/javascript", "icon.svg": "image/svg+xml"}
-_FILES = {name: (importlib.resources.files(__package__) / "static" / name).read_bytes() for name in _TYPES}
+_FILES = {**files.SHARED, **files.load("skerry_gateway.web", "live.js")}
 _CHALLENGE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
@@ -40,4 +39,5 @@ async def static(request: web.Request) -> web.Response:
     name = request.match_info["name"]
     if name not in _FILES:
         raise Denied(404, "There is no such file.")
-    return web.Response(body=_FILES[name], content_type=_TYPES[name], charset="utf-8", headers={"Cache-Control": "max-age=300"})
+    content, kind = _FILES[name]
+    return web.Response(body=content, content_type=kind, charset="utf-8", headers={"Cache-Control": "max-age=300"})

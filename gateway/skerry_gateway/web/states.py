@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from skerry_gateway.web.render import ago
+from skerry_web.words import ago
 
 WORDS = {"waiting": "waiting for approval", "expired": "expired", "online": "online", "offline": "offline"}
 

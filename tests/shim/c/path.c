@@ -151,6 +151,47 @@ static void test_session(void)
     shim_transport_free(b);
 }
 
+/* Messages that a peer really sealed, their counters out of order, twice, and around 2^60: each is delivered once, or is too old. */
+static void test_counters(void)
+{
+    enum { SPAN = 20000, WINDOW = 8128, COUNT = 30000 };
+    static uint8_t seen[SPAN], out[1 << 17], key[32];
+    uint8_t message[16 + 48 + 16];
+    struct path from = {.family = 4, .port = 1, .address = {127, 0, 0, 1}};
+    for (int high = 0; high < 2; high++) {
+        const uint64_t base = high ? (1ULL << 60) - SPAN / 2 : 0;
+        transport *b = endpoint(2, 1);
+        uint64_t newest = 0, accepted = 0, replayed = 0;
+        memset(seen, 0, sizeof seen);
+        memset(key, 1, sizeof key);
+        session_change(1, 0, 22, 11, 2, 1);
+        CHECK(commit(b));
+        for (int i = 0; i < COUNT; i++) {
+            uint64_t step = below(100) ? below(8) : below(SPAN), number = newest + 2 > step ? newest + 2 - step : 0;
+            if (number >= SPAN)
+                break;
+            struct aead_item item = {.data = message + 16, .len = 48, .counter = base + number};
+            memset(message, 0, sizeof message);
+            udp_packet(message + 16, 1, 2, 10);
+            memcpy(message, "\4\0\0\0\x16\0\0\0", 8);
+            memcpy(message + 8, &item.counter, 8);
+            aead_seal_items(key, &item, 1, 0);
+            int fresh = !seen[number] && (number > newest || newest - number <= WINDOW);
+            CHECK(item.ok && shim_datagram(b, (uint8_t *)&from, message, sizeof message));
+            accepted += (uint64_t)fresh;
+            replayed += (uint64_t)!fresh;
+            seen[number] = 1;
+            newest = number > newest ? number : newest;
+            if (i % 512 == 511)
+                shim_packets(b, out, sizeof out);
+        }
+        uint64_t stats[4];
+        CHECK(shim_peer_stats(b, 1, stats) && stats[3] == accepted && counter(b, DROP_replay) == replayed);
+        CHECK(accepted > 1000 && replayed > 1000 && counter(b, DROP_auth) == 0);
+        shim_transport_free(b);
+    }
+}
+
 static void test_atomic(void)
 {
     transport *t = endpoint(1, 2);
@@ -360,6 +401,7 @@ int main(void)
 {
     test_session();
     test_super();
+    test_counters();
     test_atomic();
     test_rubbish();
     test_threads();

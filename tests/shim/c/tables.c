@@ -100,11 +100,12 @@ static void test_map(void)
     map_remove(&m, 1);
 }
 
-static void test_replay(void)
+static void test_replay(uint64_t base)
 {
     enum { SPAN = 60000 };
     static uint8_t seen[SPAN];
-    static struct replay r;
+    struct replay r = {0};
+    memset(seen, 0, sizeof seen);
     uint64_t newest = 0;
     int any = 0;
     for (int round = 0; round < 300000; round++) {
@@ -112,7 +113,7 @@ static void test_replay(void)
         if (counter >= SPAN)
             break;
         int fresh = !seen[counter] && (!any || counter > newest || newest - counter <= 8128);
-        CHECK(replay_fresh(&r, counter) == fresh && replay_accept(&r, counter) == fresh && !replay_accept(&r, counter));
+        CHECK(replay_fresh(&r, base + counter) == fresh && replay_accept(&r, base + counter) == fresh && !replay_accept(&r, base + counter));
         if (fresh)
             seen[counter] = 1;
         if (fresh && (!any || counter > newest))
@@ -120,7 +121,7 @@ static void test_replay(void)
         any |= fresh;
     }
     CHECK(newest > 20000);
-    CHECK(replay_accept(&r, UINT64_MAX - 1) && !replay_accept(&r, newest) && replay_accept(&r, UINT64_MAX - 8129));
+    CHECK(replay_accept(&r, UINT64_MAX - 1) && !replay_accept(&r, base + newest) && replay_accept(&r, UINT64_MAX - 8129));
     CHECK(!replay_accept(&r, UINT64_MAX - 8130));
 }
 
@@ -148,7 +149,8 @@ int main(void)
     test_allowedips();
     test_many_prefixes();
     test_map();
-    test_replay();
+    test_replay(0);
+    test_replay((1ULL << 60) - 30000); /* over the counter at which a session is renewed */
     test_fifo();
     return 0;
 }

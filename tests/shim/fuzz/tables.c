@@ -78,7 +78,8 @@ static void counters(const uint8_t *data, size_t size)
     struct replay r = {0};
     uint64_t newest = SPAN / 2;
     memset(seen, 0, sizeof seen);
-    replay_accept(&r, newest);
+    uint64_t base = size && data[0] & 1 ? (1ULL << 60) - SPAN / 2 : 0;
+    replay_accept(&r, base + newest);
     seen[newest % SPAN] = 1;
     for (; size >= 2; data += 2, size -= 2) {
         int16_t step;
@@ -87,7 +88,7 @@ static void counters(const uint8_t *data, size_t size)
         if (counter >= SPAN)
             return;
         int fresh = (counter > newest || newest - counter <= REPLAY_WINDOW) && !seen[counter];
-        if (replay_fresh(&r, counter) != fresh || replay_accept(&r, counter) != fresh)
+        if (replay_fresh(&r, base + counter) != fresh || replay_accept(&r, base + counter) != fresh)
             abort();
         seen[counter] |= (uint8_t)fresh;
         newest = fresh && counter > newest ? counter : newest;
