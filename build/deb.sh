@@ -2,7 +2,8 @@
 # Debian packages for trixie: dist/deb/skerry-common, skerry (node, command line, portal) and skerry-gateway, for amd64 and arm64.
 # The C is compiled in a trixie root of mmdebstrap's (arm64 by its cross compiler), kept in the cache by what is in it. What trixie lacks
 # (pure25519) travels inside with its licence. Usage: build/deb.sh [amd64|arm64]...    VERSION=1.2.3 gives another version, OUT=FOLDER another place.
-# `build/deb.sh testroot` prints a trixie tree with what the packages depend on.
+# `build/deb.sh testroot` prints a trixie tree with what the packages depend on; `build/deb.sh trees` makes all trees and no package, and
+# nothing where that is not allowed: afterwards no step needs the network.
 set -eu
 cd "$(dirname "$0")/.."
 say() { printf 'deb: %s\n' "$*" >&2; }
@@ -13,38 +14,62 @@ version=${VERSION:-$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)}
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
 export SOURCE_DATE_EPOCH
 mirror=${SKERRY_DEBIAN:-http://deb.debian.org/debian}
-[ "$(id -u)" = 0 ] || { say "needs root for a chroot: sudo make deb"; exit 1; }
+ours=$(dpkg --print-architecture)
+if [ "$(id -u)" != 0 ]; then
+  say "needs root for a chroot: sudo make deb"
+  [ "${1:-}" = trees ] && exit 0 || exit 1
+fi
 lacking=""
 for pair in mmdebstrap:mmdebstrap dpkg-deb:dpkg unshare:util-linux; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || lacking="$lacking ${pair##*:}"
 done
-[ -z "$lacking" ] || { say "installing$lacking"; apt-get update -qq; apt-get install -y -qq --no-install-recommends $lacking debian-archive-keyring >/dev/null; }
+[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || lacking="$lacking debian-archive-keyring"
+[ -z "$lacking" ] || { say "installing$lacking"; apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $lacking >/dev/null; }
 
-# root PACKAGES: a trixie tree with these packages, made once
+# root PACKAGES ARCHITECTURES: a trixie tree with these packages, made once
 root() {
-  made=$cache/trixie-$(printf '%s' "$1" | sha256sum | cut -c1-16)
+  key=$(printf '%s %s' "$1" "$2" | sha256sum | cut -c1-16)
+  made=$cache/trixie-$key
   mkdir -p "$cache"
-  exec 9>"$cache/trixie.lock"
+  exec 9>"$cache/trixie-$key.lock"
   flock 9
   if [ ! -d "$made" ]; then
-    say "making a trixie root (a few minutes, once)"
-    rm -rf "$cache/.trixie-new"
-    mmdebstrap --quiet --mode=root --variant=apt --architectures=amd64,arm64 --include="$1" trixie "$cache/.trixie-new" "$mirror" >&2
-    mv "$cache/.trixie-new" "$made"
+    say "making a trixie root for $2 (a few minutes, once)"
+    new=$cache/.trixie-$key
+    rm -rf "$new"
+    if ! mmdebstrap --quiet --mode=root --variant=apt --architectures="$2" --include="$1" --dpkgopt=force-unsafe-io \
+      --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
+      --aptopt='Acquire::Languages "none"' trixie "$new" "$mirror" >&2; then
+      rm -rf "$new"
+      exec 9>&-
+      return 1
+    fi
+    mv "$new" "$made"
   fi
   exec 9>&-
   echo "$made"
 }
 
-# what the packages need, and what the tests look with
-if [ "${1:-}" = testroot ]; then
-  root "systemd,systemd-sysv,dbus,python3,python3-cffi-backend,python3-zstandard,python3-aiohttp,python3-h2,python3-sqlalchemy,python3-jinja2,python3-cryptography,python3-serial,iproute2,nftables,iputils-ping,libssl3t64,init-system-helpers"
-  exit
+# what the packages depend on by their own word, and what the tests look with
+if [ "${1:-}" = testroot ] || [ "${1:-}" = trees ]; then
+  depends=$(sed -n 's/^Depends: //p' build/debian/*.control | tr ',' '\n' | sed 's/ *([^)]*)//; s/ //g' | grep -v '^skerry' | sort -u | paste -sd,)
+  root "systemd-sysv,dbus,iputils-ping,$depends" "$ours"
+  [ "$1" = trees ] || exit 0
+  architectures=$ours
 fi
 
 machine() { case $1 in amd64) echo x86_64 ;; arm64) echo aarch64 ;; *) say "architecture $1: expected amd64 or arm64"; exit 2 ;; esac; }
 for architecture in $architectures; do machine "$architecture" >/dev/null; done
-builder=$(root "gcc,libc6-dev,libssl-dev,libpython3-dev,gcc-aarch64-linux-gnu,libc6-dev:arm64,libssl-dev:arm64,libpython3-dev:arm64,python3-cffi,python3-setuptools")
+case $ours in amd64) other=arm64 ;; arm64) other=amd64 ;; *) say "builds on amd64 and arm64, not on $ours"; exit 2 ;; esac
+tools="gcc,libc6-dev,libssl-dev,libpython3-dev,python3-cffi,python3-setuptools"
+cross="gcc-$(machine $other | tr _ -)-linux-gnu,libc6-dev:$other,libssl-dev:$other,libpython3-dev:$other"
+if ! builder=$(root "$tools,$cross" "$ours,$other"); then
+  say "NO PACKAGES FOR $other: $mirror does not serve what its cross compiler needs"
+  [ "$architectures" != "$other" ] || exit 77
+  architectures=$ours
+  builder=$(root "$tools" "$ours")
+fi
+[ "${1:-}" != trees ] || { echo "$builder"; exit 0; }
 work=$(mktemp -d "$cache/.deb-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
@@ -110,7 +135,7 @@ for architecture in $architectures; do
   compile "$architecture"
   common=$work/skerry-common; node=$work/skerry; gateway=$work/skerry-gateway
   rm -rf "$common" "$node" "$gateway"
-  python "$common/usr/lib/skerry" firmware/skerry_core firmware/skerry_shim
+  python "$common/usr/lib/skerry" firmware/skerry_core firmware/skerry_shim firmware/skerry_web
   install -m 644 "$work/c-$architecture/_shim.abi3.so" "$common/usr/lib/skerry/skerry_shim/"
   mkdir -p "$common/usr/lib/skerry/pure25519"
   for module in __init__ _ed25519 basic dh ed25519_oop eddsa; do cp "$pure/$module.py" "$common/usr/lib/skerry/pure25519/"; done
@@ -122,5 +147,5 @@ for architecture in $architectures; do
   units "$gateway" gateway/skerry_gateway/systemd
   package skerry-common "$architecture" ""
   package skerry "$architecture" "/var/lib/skerry /etc/skerry"
-  package skerry-gateway "$architecture" "/var/lib/skerry-gateway"
+  package skerry-gateway "$architecture" "/var/lib/skerry-gateway /var/lib/private/skerry-gateway"
 done

@@ -11,8 +11,8 @@ shim_build.builder().emit_c_code("/mnt/_shim.c")
 python = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 include = ["-I/mnt", f"-I/usr/include/{python}", f"-I/usr/include/{triple}/{python}"]
 sources = ["/mnt/_shim.c", *map(str, shim_build.sources())]
-flags = [*shim_build.CFLAGS, "-ffile-prefix-map=/mnt=.", "-fPIC", "-shared", "-DPy_LIMITED_API=0x030B0000", "-Wno-unused-parameter"]
-flags += ["-include", "alloca.h", "-include", "string.h"]  # trixie's cffi leaves these to Python.h, which does without since 3.13
+flags = [*shim_build.CFLAGS, *shim_build.HEADERS]
+flags += ["-ffile-prefix-map=/mnt=.", "-fPIC", "-shared", "-DPy_LIMITED_API=0x030B0000", "-Wno-unused-parameter"]
 hardening = ["-D_FORTIFY_SOURCE=2", "-Wl,-z,relro,-z,now", "-s"]
 libraries = ["-lcrypto", "-lpthread"]
 command = [f"{triple}-gcc", *flags, *hardening, *include, *sources, "-o", "/mnt/_shim.abi3.so", *libraries]

@@ -2,15 +2,15 @@
 
 import json
 import os
-import signal
 import subprocess
-import tempfile
+import time
 from pathlib import Path
 
 from tests.netlab.lab import Host, LabError, run, until
 from tests.netlab.programs import ROOT, Skerryd
 
-SYSTEM_CGROUP = Path("/sys/fs/cgroup")
+GROUPS = "skerry-trixie-"
+FORWARDS = ("/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding")
 
 
 def build(folder: Path, version: str) -> Path:
@@ -27,15 +27,22 @@ class Machine(Skerryd):
     def __init__(self, host: Host, name: str, debs: Path) -> None:
         super().__init__(host, name)
         tree = subprocess.run([str(ROOT / "build/deb.sh"), "testroot"], capture_output=True, text=True, check=True).stdout.strip()
-        self.layer = Path(tempfile.mkdtemp(prefix="skerry-trixie-"))
-        run("mount", "-t", "tmpfs", "tmpfs", str(self.layer))
-        for part in ("upper", "work", "root"):
-            (self.layer / part).mkdir()
-        self.root = self.layer / "root"
-        over = f"lowerdir={tree},upperdir={self.layer}/upper,workdir={self.layer}/work"
-        run("mount", "-t", "overlay", "overlay", "-o", over, str(self.root))
-        self.group = SYSTEM_CGROUP / self.layer.name
         self._debs = debs
+        self.layer = host.lab.path / f"{name}-trixie"
+        parts = {part: self.layer / part for part in ("upper", "work", "root", "groups")}
+        self.layer.mkdir()
+        run("mount", "-t", "tmpfs", "tmpfs", str(self.layer))
+        for part in parts.values():
+            part.mkdir()
+        self.root = parts["root"]
+        over = f"lowerdir={tree},upperdir={parts['upper']},workdir={parts['work']}"
+        run("mount", "-t", "overlay", "overlay", "-o", over, str(self.root))
+        # a mount of our own: where the system's is depends on the system; the tree of groups is the same
+        run("mount", "-t", "cgroup2", "cgroup2", str(parts["groups"]))
+        self.group = parts["groups"] / f"{GROUPS}{os.urandom(4).hex()}"
+        for stale in parts["groups"].glob(f"{GROUPS}*"):
+            if time.time() - stale.stat().st_mtime > 3600:  # of a run that was killed
+                remove_groups(stale)
 
     def boot(self) -> None:
         """Start systemd and wait until it is up."""
@@ -45,13 +52,14 @@ class Machine(Skerryd):
         arguments = [str(self.group), f"/run/netns/{self.host.name}", str(ROOT / "tests/deb/boot.sh"), str(self.root), str(self._debs)]
         with open(self.host.lab.path / f"{self.name}-boot.log", "wb") as log:
             self.process = subprocess.Popen(["sh", "-c", script, "sh", *arguments], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        self.host.lab.processes.append(self.process)
         asked = ("systemctl", "is-system-running")
         until("systemd is up", lambda: self.inside(*asked, check=False).stdout.strip() in ("running", "degraded"), 90)
 
     def inside(self, *argv: str, check: bool = True, timeout: float = 90) -> subprocess.CompletedProcess[str]:
         """Run something in the machine."""
         assert self.process is not None
+        if self.process.poll() is not None:
+            raise LabError(f"the machine ended with {self.process.returncode}")
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         if not children:
             return subprocess.CompletedProcess(argv, 1, "", "the machine is not up")
@@ -72,25 +80,26 @@ class Machine(Skerryd):
         routes = [sorted(" ".join(line.split()[:2]) for line in text.splitlines() if "fe80" not in line) for text in shown]
         links = sorted(link["ifname"] for link in json.loads(self.inside("ip", "-j", "link").stdout))
         tables, resolv = self.inside("nft", "list", "ruleset").stdout, self.inside("cat", "/etc/resolv.conf", check=False).stdout
-        return {"rules": rules, "routes": routes, "links": links, "tables": tables, "resolv.conf": resolv}
+        forwards = self.inside("cat", *FORWARDS).stdout
+        return {"forwards": forwards, "rules": rules, "routes": routes, "links": links, "tables": tables, "resolv.conf": resolv}
 
     def close(self) -> None:
         """Nothing of it stays."""
         if self.process is not None:
-            children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-            for child in children:
-                os.kill(int(child), signal.SIGKILL)  # the first process: the kernel ends all others with it
+            self.process.kill()  # its child is the first process, which goes with it and takes all others along
             self.process.wait()
-        subprocess.run(["umount", "-l", str(self.root)])
-        subprocess.run(["umount", "-l", str(self.layer)])
-        self.layer.rmdir()
         if self.group.exists():
-            until("the machine's groups are empty", self._ungrouped, 20)
+            until("the machine's groups are empty", lambda: remove_groups(self.group), 30)
+        for place in (self.layer / "groups", self.root, self.layer):
+            subprocess.run(["umount", "-l", str(place)])
+        self.layer.rmdir()
 
-    def _ungrouped(self) -> bool:
-        try:
-            for folder, _, _ in os.walk(self.group, topdown=False):
-                os.rmdir(folder)
-        except OSError:
-            return False
-        return True
+
+def remove_groups(group: Path) -> bool:
+    """Remove control groups from the leaves up; False while processes are in them."""
+    try:
+        for folder, _, _ in os.walk(group, topdown=False):
+            os.rmdir(folder)
+    except OSError:
+        return False
+    return True
