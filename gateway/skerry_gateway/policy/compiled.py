@@ -157,6 +157,7 @@ class Compiled:
         return any(
             peer in reach.nodes and (reach.kind in ("internet", "routed") or (reach.kind == "any" and not edge.via))
             for edge in self._speaks.get(viewer, ())
+            if edge.app is None  # capabilities lead to nodes, not to what is behind them
             for reach in edge.destinations
         )
 
