@@ -207,6 +207,11 @@ def _prefixes(text: str) -> tuple[Prefix, ...]:
     return found.prefixes if found else ()
 
 
+def auto_approves(policy: Policy, node: Device, user: Person | None, suffix: str = "") -> tuple[str, ...]:
+    """Those of a node's advertised routes that need no administrator, whether or not it takes part."""
+    return auto_approved(policy.approvers, member(node, user), Edges({}, policy.groups, suffix).matches)
+
+
 def may_tag(policy: Policy, user: Person, tag: str, suffix: str = "") -> bool:
     """Whether the user may give devices that tag: the network's owner any, others what tagOwners says (tags own tags)."""
     if user.role == "owner":
