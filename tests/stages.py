@@ -37,6 +37,7 @@ STAGES = {
     "shim": ([[*NETLAB, *PYTEST, "tests/shim", "tests/bench"]], 540),
     "node": ([[*NETLAB, *PYTEST, "tests/node", "tests/board"]], 240),
     "gateway": ([[*PYTEST, "tests/gateway"]], 240),
+    "policy": ([[*PYTEST, "tests/policy"]], 180),
     "portal": ([[*NETLAB, *PYTEST, "tests/portal"]], 300),
     # cold, the trees of trixie take two minutes more; `make test` makes them before
     "deb": ([[str(ROOT / "build/deb.sh"), "trees"], [*NETLAB, *PYTEST, "tests/deb"]], 300),

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from skerry_core.tailcfg.netmap import NetworkMap
-from skerry_gateway.control.maps import _patch
+from skerry_gateway.control import wire
 from skerry_gateway.policy import Compiled, edges
 from tests.gateway.control_bench import Client, Gateway, join
 
@@ -17,6 +17,9 @@ POLICIES = [
     '{"acls": [{"action": "accept", "src": ["*"], "dst": ["tag:cam:554"]}], "tagOwners": {"tag:cam": []}}',
     '{"acls": [{"action": "accept", "src": ["ana@"], "dst": ["owner@:22", "10.9.0.0/24:*"]}]}',
     '{"groups": {"group:g": ["ana@", "owner@"]}, "acls": [{"action": "accept", "src": ["group:g"], "dst": ["autogroup:self:*"]}]}',
+    """{"tagOwners": {"tag:cam": []}, "autoApprovers": {"routes": {"10.0.0.0/8": ["tag:cam", "ana@"]}}, "grants": [
+        {"src": ["ana@"], "dst": ["10.9.0.0/24"], "via": ["tag:cam"], "ip": ["*"]},
+        {"src": ["tag:cam"], "dst": ["10.9.0.0/24", "ana@"], "ip": ["*"]}]}""",
 ]
 COUNT = 5
 ENDPOINTS = ["198.51.100.1:1", "198.51.100.2:2", "[2001:db8::1]:3"]
@@ -214,11 +217,11 @@ def test_a_reader_that_takes_nothing_for_minutes_is_let_go():
 
 def test_a_patch_never_takes_anything_away():
     old = {"ID": 7, "Online": False, "LastSeen": "then", "Endpoints": ["198.51.100.1:1"], "HomeDERP": 900, "Name": "a."}
-    assert _patch(old, {**old, "Endpoints": ["198.51.100.2:2"]}) == {"NodeID": 7, "Endpoints": ["198.51.100.2:2"]}
-    assert _patch({**old, "Online": True}, old) == {"NodeID": 7, "Online": False}
-    assert _patch(old, {**old, "Name": "b."}) is None and _patch(old, {**old, "DiscoKey": "discokey:00"}) is None
+    assert wire.patch(old, {**old, "Endpoints": ["198.51.100.2:2"]}) == {"NodeID": 7, "Endpoints": ["198.51.100.2:2"]}
+    assert wire.patch({**old, "Online": True}, old) == {"NodeID": 7, "Online": False}
+    assert wire.patch(old, {**old, "Name": "b."}) is None and wire.patch(old, {**old, "DiscoKey": "discokey:00"}) is None
     for name in ("LastSeen", "Endpoints", "HomeDERP"):
-        assert _patch(old, {key: value for key, value in old.items() if key != name}) is None
+        assert wire.patch(old, {key: value for key, value in old.items() if key != name}) is None
 
 
 def test_an_approved_subnet_reaches_every_filter_that_names_all():

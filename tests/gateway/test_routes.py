@@ -8,7 +8,8 @@ from skerry_gateway import admin
 from skerry_gateway.admin import AdminError
 from skerry_gateway.admin.tables import SHOWN
 from skerry_gateway.policy import edges
-from tests.gateway.control_bench import Gateway, join
+from skerry_gateway.store import queries
+from tests.gateway.control_bench import Client, Gateway, join
 
 OFFER = {"RoutableIPs": ["10.9.0.0/24", "0.0.0.0/0", "::/0"]}
 
@@ -119,3 +120,133 @@ def test_a_policy_may_name_the_internet(gateway):
     assert a.peers() == {}  # a subnet router is no way to the Internet
     gateway.call("routes approve", node="host2", routes=["exit-node"])
     assert "host2" in a.peers() and "2000::/3" in destinations(b) and "10.9.0.0/24" not in destinations(b)
+
+
+# what the policy approves by itself, and who is led through whom
+
+TAGS = {"tag:west": [], "tag:east": []}
+APPROVING = {"acls": [{"action": "accept", "src": ["*"], "dst": ["*:*"]}], "tagOwners": TAGS}
+APPROVERS = {"routes": {"10.0.0.0/8": ["tag:west"]}, "exitNode": ["owner@"]}
+
+
+def set_policy(gateway, **document):
+    return gateway.call("policy set", text=json.dumps(document))
+
+
+def give_tags(gateway, name, *tags):
+    gateway.coordinator.change_node(gateway.node(name).id, "owner", "tag", gateway.now, tags=tags, user_id=None)
+    gateway.deliver()
+
+
+def approved(gateway, name):
+    return gateway.node(name).routes_approved
+
+
+def test_the_policy_approves_what_a_node_advertises(gateway):
+    set_policy(gateway, **APPROVING, autoApprovers=APPROVERS)
+    a, west = join(gateway, 1), join(gateway, 2, tags=["tag:west"])
+    west.update(hostinfo=OFFER)
+    assert routes(a, "host2") == ["10.9.0.0/24"] and approved(gateway, "host2") == ("10.9.0.0/24",)
+    a.update(hostinfo=OFFER)
+    assert approved(gateway, "host1") == ("0.0.0.0/0", "::/0") and routes(west, "host1") == ["0.0.0.0/0", "::/0"]
+    with gateway.store.read() as c:
+        log = [(entry["actor"], entry["verb"]) for entry in queries.audit(c, gateway.coordinator.members.network.id)]
+    assert log.count(("policy", "routes approve")) == 2
+
+
+def test_the_policy_approves_with_the_registration(gateway):
+    set_policy(gateway, **APPROVING, autoApprovers=APPROVERS)
+    a, west = join(gateway, 1), Client(gateway, 2)
+    west.register(auth=gateway.key(tags=["tag:west"]), hostinfo=OFFER)
+    assert routes(a, "host2") == ["10.9.0.0/24"]
+
+
+def test_a_new_policy_approves_at_once_and_takes_nothing_away(gateway):
+    set_policy(gateway, **APPROVING)
+    a, west = join(gateway, 1), join(gateway, 2, tags=["tag:west"])
+    west.update(hostinfo=OFFER)
+    assert routes(a, "host2") == []
+    set_policy(gateway, **APPROVING, autoApprovers=APPROVERS)
+    assert routes(a, "host2") == ["10.9.0.0/24"]
+    set_policy(gateway, **APPROVING)  # an approval stays until somebody withdraws it
+    assert routes(a, "host2") == ["10.9.0.0/24"]
+    gateway.call("routes withdraw", node="host2")
+    assert routes(a, "host2") == []
+
+
+def test_a_withdrawal_by_a_person_outlasts_the_policy(gateway):
+    set_policy(gateway, **APPROVING, autoApprovers=APPROVERS)
+    a, west = join(gateway, 1), join(gateway, 2, tags=["tag:west"])
+    west.update(hostinfo=OFFER)
+    gateway.call("routes withdraw", node="host2", routes=["10.9.0.0/24"])
+    west.update(hostinfo={**OFFER, "OS": "other"})
+    set_policy(gateway, **APPROVING, autoApprovers={**APPROVERS, "exitNode": []})
+    assert routes(a, "host2") == []
+
+
+def test_a_node_that_takes_a_tag_gets_what_the_tag_may_carry(gateway):
+    set_policy(gateway, **APPROVING, autoApprovers=APPROVERS)
+    a, b = join(gateway, 1), join(gateway, 2)
+    b.update(hostinfo={"RoutableIPs": ["10.9.0.0/24"]})
+    assert routes(a, "host2") == []
+    give_tags(gateway, "host2", "tag:west")
+    assert routes(a, "host2") == ["10.9.0.0/24"]
+
+
+VIA = [
+    {"src": ["ana@"], "dst": ["10.9.0.0/24"], "via": ["tag:west"], "ip": ["*"]},
+    {"src": ["ben@"], "dst": ["10.9.0.0/24"], "via": ["tag:east"], "ip": ["*"]},
+    {"src": ["owner@"], "dst": ["tag:west", "tag:east"], "ip": ["22"]},
+]
+
+
+def via(gateway):
+    for name in ("ana", "ben"):
+        gateway.call("users create", name=name)
+    set_policy(gateway, grants=VIA, tagOwners=TAGS, autoApprovers={"routes": {"10.0.0.0/8": list(TAGS)}})
+    viewers = [join(gateway, 1), join(gateway, 2, user="ana"), join(gateway, 3, user="ben")]
+    routers = [join(gateway, 4 + i, tags=[tag]) for i, tag in enumerate(("tag:west", "tag:east", "tag:east"))]
+    for router in routers:
+        router.update(hostinfo={"RoutableIPs": ["10.9.0.0/24"]})
+    return viewers, routers
+
+
+def all_routes(client):
+    return {name: routes(client, name) for name in client.peers()}
+
+
+def test_each_viewer_is_led_through_the_routers_of_its_via(gateway):
+    (owner, ana, ben), _ = via(gateway)
+    assert all_routes(owner) == {"host4": [], "host5": [], "host6": []}  # sees them, has nothing to do with what is behind
+    assert all_routes(ana) == {"host4": ["10.9.0.0/24"]}
+    assert all_routes(ben) == {"host5": ["10.9.0.0/24"], "host6": []}
+    assert ben.peers()["host5"].document["PrimaryRoutes"] == ["10.9.0.0/24"]
+    assert "PrimaryRoutes" not in owner.peers()["host4"].document
+
+
+def test_a_via_fails_over_among_its_routers(gateway):
+    (_, ana, ben), (_, east, _) = via(gateway)
+    told = len(ana.maps)
+    east.close()
+    gateway.advance(11_000)
+    assert all_routes(ben) == {"host5": [], "host6": ["10.9.0.0/24"]}
+    assert all_routes(ana) == {"host4": ["10.9.0.0/24"]} and len(ana.maps) == told
+    east.connect()
+    east.stream()
+    assert all_routes(ben) == {"host5": ["10.9.0.0/24"], "host6": []}
+
+
+def test_a_via_follows_tags_and_policy(gateway):
+    (_, ana, ben), _ = via(gateway)
+    give_tags(gateway, "host4", "tag:east")  # the lowest of the east now, and none is west
+    assert all_routes(ben) == {"host4": ["10.9.0.0/24"], "host5": [], "host6": []} and all_routes(ana) == {}
+    set_policy(gateway, grants=[{**VIA[1], "src": ["ana@"]}], tagOwners=TAGS)
+    assert all_routes(ana) == {"host4": ["10.9.0.0/24"], "host5": [], "host6": []} and all_routes(ben) == {}
+
+
+def test_viewers_with_the_same_routes_share_a_record(gateway):
+    via(gateway)
+    owners = join(gateway, 7)
+    maps, node = gateway.coordinator.maps, gateway.node("host4")
+    first, second = (maps.streams[gateway.node(name).id].peers[node.id] for name in ("host1", "host7"))
+    assert first is second and owners.peers()["host4"].document["AllowedIPs"] == first["Addresses"]

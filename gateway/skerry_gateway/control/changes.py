@@ -8,6 +8,8 @@ nobody asks for, are here too. Wall time is the start's plus what has passed on 
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from sqlalchemy.exc import DBAPIError
+
 from skerry_core.tailcfg.keys import encode_key
 from skerry_gateway import policy
 from skerry_gateway.identity import Identity
@@ -41,6 +43,7 @@ class Changes:
         self.twins = Twins()
         self.maps = Maps(self.members, self.live, derp_map)
         self._ready: dict[Session, None] = {}
+        self.trouble = ""  # the last fault of our own
         self._timers = Timers()
         self._listeners: list[Callable[[bytes], None]] = []
         self._catching_up = False
@@ -126,18 +129,27 @@ class Changes:
         with self.store.write() as c:
             version = queries.create_policy(c, network.id, text, actor, wall, reason)
             queries.record(c, network.id, wall, actor, "policy set", {"version": version, **({"reason": reason} if reason else {})})
+        before = {node_id: self.members.auto_approved(node) for node_id, node in self.members.nodes.items()}
         self.members.policy = parsed
-        self.members.recompile(wall)
-        self.maps.everything()
+        self._reconsider(before, wall)
         self.flush(now)
         return version
 
+    def _reconsider(self, before: dict[int, frozenset[str]], wall: int) -> None:
+        """The policy or the users are others than when it approved `before`. What it no longer approves stays until a person withdraws
+        it."""
+        for node in self._approve([(node, before[node.id]) for node in self.members.nodes.values()], wall):
+            self.members.put(node)
+        self.members.recompile(wall)
+        self.maps.everything()
+        self.maps.carry()
+
     def reload_users(self, now: int) -> None:
         """Users changed in the store."""
+        before = {node_id: self.members.auto_approved(node) for node_id, node in self.members.nodes.items()}
         with self.store.read() as c:
             self.members.users = {user.id: user for user in queries.users(c, self.members.network.id)}
-        self.members.recompile(self.wall(now))
-        self.maps.everything()
+        self._reconsider(before, self.wall(now))
         self.flush(now)
 
     # nodes
@@ -170,7 +182,7 @@ class Changes:
     def commit(self, changed: Iterable[Node], removed: Iterable[int], now: int) -> None:
         """Rows of the store are new or gone: everything in memory follows, and everyone who sees it is told."""
         members, wall = self.members, self.wall(now)
-        changed, removed = list(changed), list(removed)
+        changed, removed = self._approve([(node, self._settled(node)) for node in changed], wall), list(removed)
         before = {n: members.nodes.get(n) for n in [*(node.id for node in changed), *removed]}
         keys = [node.node_key for node in before.values() if node is not None and members.allowed(node.node_key)]
         for node in changed:
@@ -190,6 +202,30 @@ class Changes:
         self.maps.carry()
         self._arm_expiry(now)
         self.flush(now)
+
+    def _settled(self, node: Node) -> frozenset[str]:
+        """What the policy approved of a node when it was last looked at: approved since, or withdrawn by a person, which then stays."""
+        old = self.members.nodes.get(node.id)
+        same = old is not None and (old.user_id, old.tags) == (node.user_id, node.tags)
+        return self.members.auto_approved(old) if same else frozenset()
+
+    def _approve(self, nodes: Iterable[tuple[Node, frozenset[str]]], wall: int) -> list[Node]:
+        """The nodes, with the routes approved that the policy approves now and did not (the sets) before."""
+        found = []
+        for node, before in nodes:
+            fresh = self.members.auto_approved(node) - before - set(node.routes_approved)
+            found.append(self._store_approval(node, [r for r in node.routes_advertised if r in fresh], wall) if fresh else node)
+        return found
+
+    def _store_approval(self, node: Node, routes: list[str], wall: int) -> Node:
+        try:
+            with self.store.write() as c:
+                changed = queries.update_node(c, node.network_id, node.id, routes_approved=(*node.routes_approved, *routes))
+                queries.record(c, node.network_id, wall, "policy", "routes approve", {"node": node.name, "routes": routes})
+        except DBAPIError as error:  # what led here is stored: everybody must still hear of that
+            self.trouble = f"the database refused to approve routes of {node.name}: {error.orig}"
+            return node
+        return changed or node
 
     def _withdraw(self, keys: Iterable[bytes]) -> None:
         for key in keys:

@@ -61,7 +61,6 @@ class Coordinator(Enrolment):
         self.sessions: dict[Session, None] = {}
         self._alike: dict[Any, dict[Session, None]] = {}  # connections by machine, those of strangers by remote host
         self._opened = 0
-        self.trouble = ""  # the last fault of our own that a node had to be told of
 
     def status(self, now: int) -> dict[str, Any]:
         """Counts for people who watch, and the last trouble of the gateway's own."""

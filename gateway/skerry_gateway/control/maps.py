@@ -9,9 +9,9 @@ and a slow reader costs one set of ids. The rules of MapResponse (what absent an
                    PacketFilters (the chunks that changed, null for those that are gone), UserProfiles before or with the peer,
                    and Node, DNSConfig, DERPMap only when they change
 
-Records are shared: all who see a node hold the same dictionary, so "unchanged" is `is`; a record is encoded once and equal messages are
-compressed once. One flush makes a bounded amount, what is behind follows with the next (small deltas first, so that a removal does not
-wait for thousands of full maps).
+Records are shared: all who see a node with the same routes hold the same dictionary, so "unchanged" is `is`; a record is encoded once and
+equal messages are compressed once. One flush makes a bounded amount, what is behind follows with the next (small deltas first, so that a
+removal does not wait for thousands of full maps).
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ from typing import Any
 
 import zstandard
 
-from skerry_gateway.policy import Compiled
+from skerry_gateway.policy import Compiled, routes_in_force
 from skerry_gateway.policy.logins import ssh_rules
 from skerry_gateway.store import Node
 
@@ -31,7 +31,6 @@ from .session import Session
 
 # fields of the own Node that change often and that a node knows better itself
 _OWN_VOLATILE = ("Endpoints", "DiscoKey", "HomeDERP", "Hostinfo", "Cap")
-_PATCHABLE = {"Endpoints": "Endpoints", "HomeDERP": "DERPRegion", "Online": "Online", "LastSeen": "LastSeen"}
 
 
 FLUSH_BYTES = 2 << 20  # of JSON, made in one go: some 50 ms
@@ -64,11 +63,13 @@ class Maps:
         self.derp_map = derp_map
         self.streams: dict[int, MapStream] = {}
         self._records: dict[int, dict[str, Any]] = {}
-        self._texts: dict[int, tuple[dict[str, Any], bytes]] = {}  # the records encoded
+        self._given: dict[int, dict[tuple[str, ...], dict[str, Any]]] = {}  # ... as those have them whom a rule gives fewer or other routes
+        self._texts: dict[int, dict[tuple[str, ...], tuple[dict[str, Any], bytes]]] = {}  # the records encoded, by their routes
         self._relay: RelayPeer | None = None
         self._relay_record: dict[str, Any] | None = None
         self._offered: set[int] = set()  # nodes that offer UDP relays
         self._carried: dict[int, tuple[str, ...]] = {}
+        self._routers: dict[str, tuple[tuple[int, bool], ...]] = {}  # of each route: (node, online)
         self._waiting: dict[int, MapStream] = {}  # streams with something to say; a dict keeps the order
         self._zstd = zstandard.ZstdCompressor(level=3, write_content_size=True)
         self._goodbyes: dict[int, dict[str, Any]] = {}
@@ -94,6 +95,13 @@ class Maps:
         for node_id in before.keys() | self._carried.keys():
             if before.get(node_id) != self._carried.get(node_id):
                 self.touch(node_id)
+        were, self._routers = self._routers, wire.routers(taking_part)
+        self._mark_routers(were, (route for route in were.keys() | self._routers.keys() if were.get(route) != self._routers.get(route)))
+
+    def _mark_routers(self, were: dict[str, tuple[tuple[int, bool], ...]], routes: Iterable[str]) -> None:
+        """Whoever is led through one of several routers of these routes may be led through another now: `via` chooses for each viewer."""
+        for node_id in {node_id for route in routes for node_id, _ in (*were.get(route, ()), *self._routers.get(route, ()))}:
+            self._mark_viewers(node_id)
 
     def moved(self, before: Compiled, changed: Iterable[int]) -> None:
         """The snapshot was replaced because of these nodes.
@@ -102,6 +110,9 @@ class Maps:
         changes saw a changed node before or sees it now.
         """
         after = self._members.compiled
+        changed = list(changed)
+        held = [at.members[node_id] for at in (before, after) for node_id in changed if node_id in at.members]
+        self._mark_routers(self._routers, {str(prefix) for member in held for prefix in member.subnets})
         for node_id in changed:
             self._refresh(node_id)
             for viewer in before.peers(node_id) | after.peers(node_id):
@@ -142,6 +153,7 @@ class Maps:
         record = self._records.pop(node.id, None)
         self._offered.discard(node.id)
         self._texts.pop(node.id, None)
+        self._given.pop(node.id, None)
         if node.id in self.streams and record is not None:
             self._goodbyes[node.id] = wire.withdrawn(wire.own(record, None, self._members.network, {}))
             self.mark_all(node.id)
@@ -222,10 +234,29 @@ class Maps:
         return body
 
     def _text(self, record: dict[str, Any]) -> bytes:
-        kept = self._texts.get(record["ID"])
+        texts, routes = self._texts.setdefault(record["ID"], {}), tuple(record["AllowedIPs"])
+        kept = texts.get(routes)
         if kept is None or kept[0] is not record:
-            kept = self._texts[record["ID"]] = (record, wire.dumps(record))
+            kept = texts[routes] = (record, wire.dumps(record))
         return kept[1]
+
+    def _record(self, viewer: int, peer_id: int) -> dict[str, Any]:
+        """A peer with the routes that a rule lets this viewer use; one record for all who have the same."""
+        record, node, compiled = self._records[peer_id], self._members.nodes[peer_id], self._members.compiled
+        if compiled.policy.rules is None or not compiled.members[peer_id].routes:
+            return record
+        given = compiled.routes(viewer, peer_id, self._first)
+        routes = tuple(route for route in routes_in_force(node) if route in given)
+        if routes == self._carried.get(peer_id, ()):
+            return record
+        kept = self._given.setdefault(peer_id, {})
+        if routes not in kept:
+            kept[routes] = wire.through(record, routes)
+        return kept[routes]
+
+    def _first(self, routers: list[int]) -> int:
+        """Of several with the same subnet the first that is online, else the first."""
+        return next((node_id for node_id in routers if self._online(node_id)), routers[0])
 
     def _goodbye(self, stream: MapStream) -> dict[str, Any]:
         own = self._goodbyes.pop(stream.node_id, None)
@@ -276,10 +307,10 @@ class Maps:
                 if stream.peers.pop(peer_id, None) is not None:
                     removed.append(peer_id)
                 continue
-            old, new = stream.peers.get(peer_id), self._records[peer_id]
+            old, new = stream.peers.get(peer_id), self._record(node_id, peer_id)
             stream.peers[peer_id] = new
             if old is not new:
-                patch = _patch(old, new) if old is not None else None
+                patch = wire.patch(old, new) if old is not None else None
                 (changed if patch is None else patches).append(new if patch is None else patch)
         parts = {"PeersRemoved": removed, "PeersChanged" if stream.begun else "Peers": changed, "PeersChangedPatch": patches}
         message.update({name: value for name, value in parts.items() if value})
@@ -343,6 +374,8 @@ class Maps:
         if record == self._records.get(node_id):
             return False
         self._records[node_id] = record
+        self._given.pop(node_id, None)
+        self._texts.pop(node_id, None)
         if record["Hostinfo"].get("PeerRelay") is True:
             self._offered.add(node_id)
         else:
@@ -364,14 +397,3 @@ class Maps:
 
 def _late(stream: MapStream) -> bool:
     return stream.dirty is None
-
-
-def _patch(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any] | None:
-    """The PeerChange that turns old into new; None when only the whole Node can say it (a patch cannot take anything away)."""
-    if any(name not in new for name in old):
-        return None
-    differing = [name for name, value in new.items() if old.get(name) != value]
-    if not all((name in _PATCHABLE and new[name] not in ([], 0)) or name == "Online" for name in differing):
-        return None
-    patch = {_PATCHABLE[name]: new[name] for name in differing}
-    return {"NodeID": new["ID"], **patch}

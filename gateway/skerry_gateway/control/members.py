@@ -62,6 +62,10 @@ class Members:
     def _compile(self, wall_ms: int, before: policy.Compiled | None) -> policy.Compiled:
         return policy.Compiled(self.policy, self.part(wall_ms), self.users.values(), self.network.suffix, before)
 
+    def auto_approved(self, node: Node | None) -> frozenset[str]:
+        """Those of a node's advertised routes that the policy approves by itself."""
+        return frozenset() if node is None else frozenset(policy.auto_approves(self.policy, node, self.user_of(node), self.network.suffix))
+
     def domains(self) -> set[str]:
         """The domains that users of this network have in their addresses."""
         return {self.network.suffix} | {user.email.partition("@")[2] for user in self.users.values() if user.email}

@@ -20,6 +20,7 @@ _ADMIN = "https://tailscale.com/cap/is-admin"
 _FILES = "https://tailscale.com/cap/file-sharing"
 SSH = "https://tailscale.com/cap/ssh"
 _EXIT = ("0.0.0.0/0", "::/0")
+_PATCHABLE = {"Endpoints": "Endpoints", "HomeDERP": "DERPRegion", "Online": "Online", "LastSeen": "LastSeen"}
 KEEPALIVE = b'{"KeepAlive":true}'
 
 
@@ -85,6 +86,14 @@ def peer(node: Node, live: Live, network: Network, carried: tuple[str, ...]) -> 
     return found
 
 
+def through(record: dict[str, Any], routes: tuple[str, ...]) -> dict[str, Any]:
+    """A peer's record as somebody is given it who uses it for `routes` only."""
+    found = {name: value for name, value in record.items() if name != "PrimaryRoutes"}
+    found["AllowedIPs"] = record["Addresses"] + list(routes)
+    primary = [route for route in routes if route not in _EXIT]
+    return {**found, "PrimaryRoutes": primary} if primary else found
+
+
 def own(record: dict[str, Any], user: User | None, network: Network, attributes: dict[str, list[Any]]) -> dict[str, Any]:
     """The Node as it sees itself, from its peers' record of it. `attributes`: capabilities that the policy gives it."""
     caps: dict[str, list[Any]] = {"default-auto-update": [False], "disable-captive-portal-detection": [], _FILES: []}
@@ -99,6 +108,17 @@ def own(record: dict[str, Any], user: User | None, network: Network, attributes:
 def withdrawn(record: dict[str, Any]) -> dict[str, Any]:
     """The own Node of somebody who was removed: its key expired long ago, so that the client asks for a new sign-in."""
     return dict(record, KeyExpiry=rfc3339(123_000), Expired=True)
+
+
+def patch(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any] | None:
+    """The PeerChange that turns old into new; None when only the whole Node can say it (a patch cannot take anything away)."""
+    if any(name not in new for name in old):
+        return None
+    differing = [name for name, value in new.items() if old.get(name) != value]
+    if not all((name in _PATCHABLE and new[name] not in ([], 0)) or name == "Online" for name in differing):
+        return None
+    patch = {_PATCHABLE[name]: new[name] for name in differing}
+    return {"NodeID": new["ID"], **patch}
 
 
 def registered(node: Node, user: User | None, network: Network, expired: bool) -> dict[str, Any]:
@@ -125,3 +145,13 @@ def carried_routes(nodes: list[tuple[Node, bool]]) -> dict[int, tuple[str, ...]]
             if route not in primary or (online and not primary[route][1]):
                 primary[route] = (node.id, online)
     return {node.id: tuple(r for r in routes_in_force(node) if r in _EXIT or primary[r][0] == node.id) for node, _ in nodes}
+
+
+def routers(nodes: list[tuple[Node, bool]]) -> dict[str, tuple[tuple[int, bool], ...]]:
+    """Of each subnet its routers, (node id, online) by rising id."""
+    found: dict[str, tuple[tuple[int, bool], ...]] = {}
+    for node, online in nodes:
+        for route in routes_in_force(node):
+            if route not in _EXIT:
+                found[route] = (*found.get(route, ()), (node.id, online))
+    return found

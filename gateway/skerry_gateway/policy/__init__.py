@@ -8,7 +8,7 @@ Not taken: postures, services, user-defined derpMap, network-wide switches other
 """
 
 from . import trial
-from .compiled import Compiled, may_tag
+from .compiled import Compiled, auto_approves, may_tag
 from .document import Policy, parse
 from .hujson import PolicyError
 from .people import routes_in_force
@@ -25,4 +25,4 @@ DEFAULT = """\
 }
 """
 
-__all__ = ["DEFAULT", "Compiled", "Policy", "PolicyError", "may_tag", "parse", "routes_in_force", "trial"]
+__all__ = ["DEFAULT", "Compiled", "Policy", "PolicyError", "auto_approves", "may_tag", "parse", "routes_in_force", "trial"]

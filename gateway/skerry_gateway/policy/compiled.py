@@ -157,6 +157,7 @@ class Compiled:
         return any(
             peer in reach.nodes and (reach.kind in ("internet", "routed") or (reach.kind == "any" and not edge.via))
             for edge in self._speaks.get(viewer, ())
+            if edge.app is None  # capabilities lead to nodes, not to what is behind them
             for reach in edge.destinations
         )
 
@@ -204,6 +205,11 @@ def _texts_cover(texts: tuple[str, ...], prefix: Prefix) -> bool:
 def _prefixes(text: str) -> tuple[Prefix, ...]:
     found = parse_prefix(text)
     return found.prefixes if found else ()
+
+
+def auto_approves(policy: Policy, node: Device, user: Person | None, suffix: str = "") -> tuple[str, ...]:
+    """Those of a node's advertised routes that need no administrator, whether or not it takes part."""
+    return auto_approved(policy.approvers, member(node, user), Edges({}, policy.groups, suffix).matches)
 
 
 def may_tag(policy: Policy, user: Person, tag: str, suffix: str = "") -> bool:

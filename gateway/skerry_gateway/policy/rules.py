@@ -66,7 +66,8 @@ def read_grant(reader: Reader, place: Place, data: dict[str, Any]) -> list[Rule]
         reader.fail((*place, "app"), f'"{routed[0]}" has no applications: write "ip" there')
     rules = [Rule(name, sources, tuple((t, listed) for t in targets), protocols, via) for protocols, listed in ports.items()]
     if app:
-        back: Capabilities = {_GIVEN_BACK[capability]: None for capability in app if capability in _GIVEN_BACK}
+        # under `via` no capability is sent, so none is given back
+        back: Capabilities = {_GIVEN_BACK[capability]: None for capability in app if capability in _GIVEN_BACK and not via}
         rules.append(Rule(name, sources, tuple((target, _ANY) for target in targets), via=via, app=app, back=back))
     return rules
 
