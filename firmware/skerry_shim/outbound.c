@@ -42,12 +42,12 @@ void outbound_packet(struct outbox *o, const struct vnet_header *v, uint8_t *dat
         drop(o->t, DROP_too_big);
         return;
     }
-    mss_clamp(&p, data, (size_t)o->t->mtu);
     struct peer *peer = allowedips_lookup(&o->t->allowed, p.family, p.destination);
     if (!peer) {
         drop(o->t, DROP_no_route);
         return;
     }
+    mss_clamp(&p, data, peer_mtu(o->t, peer));
     if (!p.later_fragment && (p.protocol == PROTO_UDP || p.protocol == PROTO_SCTP))
         flows_outbound(&o->t->flows, &p);
     sealing_add(o, peer, &s);

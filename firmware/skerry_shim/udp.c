@@ -108,7 +108,7 @@ static int send_refused(transport *t, int slot, const struct outbox_item *item, 
     if (!socket_refuses_run(error))
         return 0;
     int sent = send_each(t->sockets[slot].fd, item);
-    if (error != EMSGSIZE && sent == item->messages)
+    if (error != EMSGSIZE && sent == item->messages && !atomic_load_explicit(&t->cutting, memory_order_relaxed))
         atomic_fetch_and(&t->segment_slots, ~(1u << slot));
     return sent;
 }
@@ -140,11 +140,54 @@ static int send_runs(transport *t, int slot, const struct outbox_item *items, in
     return sent;
 }
 
+/* IPv6 in fragments, for a path on which no router says that it is too small (RFC 8200, section 5: 1280 bytes pass everywhere). */
+static int send_cut(transport *t, int slot, const struct outbox_item *items, int count)
+{
+    int fd = t->sockets[slot].fd, least = 1280, off = 0, sent = 0;
+    pthread_mutex_lock(&t->socket_options);
+    atomic_store_explicit(&t->cutting, 1, memory_order_relaxed);
+    setsockopt(fd, IPPROTO_IPV6, IPV6_MTU, &least, sizeof least);
+    for (int i = 0; i < count; i++)
+        sent += send_each(fd, &items[i]);
+    setsockopt(fd, IPPROTO_IPV6, IPV6_MTU, &off, sizeof off);
+    pthread_mutex_unlock(&t->socket_options);
+    return sent;
+}
+
+static void set_whole(int fd, int family, int whole)
+{
+    int v4 = whole ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT, v6 = whole ? IPV6_PMTUDISC_PROBE : IPV6_PMTUDISC_WANT;
+    if (family == 4) {
+        setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &v4, sizeof v4);
+    } else {
+        setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &v6, sizeof v6);
+        setsockopt(fd, IPPROTO_IPV6, IPV6_DONTFRAG, &whole, sizeof whole);
+    }
+}
+
+/* What else leaves the socket in this moment may be whole as well, which is a loss at worst; a refusal tells as much as no answer. */
+void udp_probe(transport *t, const struct path *path, const uint8_t *data, size_t len)
+{
+    union any_address to;
+    int slot = socket_find(t, path->uplink, path->family);
+    if (slot < 0)
+        return;
+    socklen_t size = socket_address(&to, path->family, path->address, path->port);
+    pthread_mutex_lock(&t->socket_options);
+    set_whole(t->sockets[slot].fd, path->family, 1);
+    if (sendto(t->sockets[slot].fd, data, len, MSG_DONTWAIT, &to.plain, size) > 0)
+        atomic_fetch_add_explicit(&t->udp_sent, len + headers(path, 1), memory_order_relaxed);
+    set_whole(t->sockets[slot].fd, path->family, 0);
+    pthread_mutex_unlock(&t->socket_options);
+}
+
 static int send_group(transport *t, int slot, const struct outbox_item *items, int count)
 {
     int sent = 0;
     if (slot < 0)
         return 0;
+    if (items->cut)
+        return send_cut(t, slot, items, count);
     if (atomic_load_explicit(&t->segment_slots, memory_order_relaxed) >> slot & 1)
         return send_runs(t, slot, items, count);
     for (int i = 0; i < count; i++)
@@ -166,7 +209,7 @@ int udp_send(transport *t, const struct outbox_item *items, int count)
     for (int i = 0; i < count; i += run) {
         int slot = socket_find(t, items[i].path.uplink, items[i].path.family);
         for (run = 1; i + run < count && items[i + run].path.uplink == items[i].path.uplink &&
-                      items[i + run].path.family == items[i].path.family;)
+                      items[i + run].path.family == items[i].path.family && items[i + run].cut == items[i].cut;)
             run++;
         int went = send_group(t, slot, items + i, run);
         if (went)
