@@ -34,10 +34,10 @@ void outbox_geneve(uint8_t out[GENEVE], uint32_t vni, const uint8_t *data, size_
 }
 
 /* Whether the message goes on where the run ends; then it is part of it. A shorter one is the last. */
-static int extends(struct outbox_item *run, int cut, const struct path *path, const uint8_t *data, size_t len, int ecn)
+static int extends(struct outbox_item *run, const struct path *path, const uint8_t *data, size_t len, int ecn)
 {
     if (!len || run->data + run->len != data || len > run->size || run->len % run->size || run->front || run->messages == RUN_MESSAGES ||
-        run->ecn != ecn || run->cut != cut ||
+        run->ecn != ecn ||
         run->len + len > RUN_BYTES || memcmp(&run->path, path, sizeof *path))
         return 0;
     run->len += len;
@@ -58,14 +58,13 @@ static struct outbox_item *new_item(struct outbox *o, const struct path *path, c
     item->len = item->size = len;
     item->messages = 1;
     item->ecn = ecn;
-    item->cut = o->cut && path->family == 6;
     return item;
 }
 
 void outbox_add_whole(struct outbox *o, const struct path *path, const uint8_t *data, size_t len, int ecn)
 {
     for (int i = o->count - 1; i >= 0 && i >= o->count - MAX_PATHS; i--) /* a peer's paths take turns */
-        if (extends(&o->items[i], o->cut && path->family == 6, path, data, len, ecn))
+        if (extends(&o->items[i], path, data, len, ecn))
             return;
     new_item(o, path, data, len, ecn);
 }

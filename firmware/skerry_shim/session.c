@@ -106,10 +106,8 @@ void peer_post(struct outbox *o, const struct peer *p, const struct aead_item *i
         outbox_geneve(message - front, p->paths[0].id, message, size);
         outbox_add_whole(o, &p->paths[0], message - front, front + size, item->ecn);
     } else {
-        o->cut = p->mtu != 0;
         for (int i = 0; i < p->path_count; i++)
             outbox_add(o, &p->paths[i], message, size, item->ecn);
-        o->cut = 0;
     }
 }
 

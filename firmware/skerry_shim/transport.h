@@ -140,7 +140,6 @@ struct shim_transport {
     atomic_int started;
     struct order outward, inward; /* of the batches from TUN, from the sockets */
     pthread_mutex_t socket_options; /* leaf: while they differ for one send */
-    atomic_int cutting;             /* such a send happened: a run may be refused for it */
     pthread_t threads[2 * WORKERS];
     int thread_count;
 
@@ -161,7 +160,6 @@ struct outbox {
     size_t wire_size, wire_used;
     struct sealing *sealing;  /* where there is a wire: packets gathered on it */
     int ecn;                  /* of the datagram that is being taken in */
-    int cut;                  /* IPv6 that is added now: into fragments of 1280 bytes */
     struct order *order;      /* a flush in between waits until what came before has left; NULL: there is nobody else */
     struct opening *opening;  /* messages are gathered here until opening_flush, or NULL: opened at once */
     struct coalescer *inward; /* packets for TUN are gathered here, or NULL: written at once */
@@ -169,7 +167,6 @@ struct outbox {
     struct outbox_item {
         struct path path;
         uint8_t geneve[GENEVE];
-        int cut;   /* see above */
         int front; /* geneve goes in front; then it is one message */
         const uint8_t *data;
         size_t len, size; /* of all, of each; the last may be shorter */

@@ -108,7 +108,7 @@ static int send_refused(transport *t, int slot, const struct outbox_item *item, 
     if (!socket_refuses_run(error))
         return 0;
     int sent = send_each(t->sockets[slot].fd, item);
-    if (error != EMSGSIZE && sent == item->messages && !atomic_load_explicit(&t->cutting, memory_order_relaxed))
+    if (error != EMSGSIZE && sent == item->messages)
         atomic_fetch_and(&t->segment_slots, ~(1u << slot));
     return sent;
 }
@@ -137,20 +137,6 @@ static int send_runs(transport *t, int slot, const struct outbox_item *items, in
         for (; n > 0; n--)
             sent += items[at++].messages;
     }
-    return sent;
-}
-
-/* IPv6 in fragments, for a path on which no router says that it is too small (RFC 8200, section 5: 1280 bytes pass everywhere). */
-static int send_cut(transport *t, int slot, const struct outbox_item *items, int count)
-{
-    int fd = t->sockets[slot].fd, least = 1280, off = 0, sent = 0;
-    pthread_mutex_lock(&t->socket_options);
-    atomic_store_explicit(&t->cutting, 1, memory_order_relaxed);
-    setsockopt(fd, IPPROTO_IPV6, IPV6_MTU, &least, sizeof least);
-    for (int i = 0; i < count; i++)
-        sent += send_each(fd, &items[i]);
-    setsockopt(fd, IPPROTO_IPV6, IPV6_MTU, &off, sizeof off);
-    pthread_mutex_unlock(&t->socket_options);
     return sent;
 }
 
@@ -186,8 +172,6 @@ static int send_group(transport *t, int slot, const struct outbox_item *items, i
     int sent = 0;
     if (slot < 0)
         return 0;
-    if (items->cut)
-        return send_cut(t, slot, items, count);
     if (atomic_load_explicit(&t->segment_slots, memory_order_relaxed) >> slot & 1)
         return send_runs(t, slot, items, count);
     for (int i = 0; i < count; i++)
@@ -209,7 +193,7 @@ int udp_send(transport *t, const struct outbox_item *items, int count)
     for (int i = 0; i < count; i += run) {
         int slot = socket_find(t, items[i].path.uplink, items[i].path.family);
         for (run = 1; i + run < count && items[i + run].path.uplink == items[i].path.uplink &&
-                      items[i + run].path.family == items[i].path.family && items[i + run].cut == items[i].cut;)
+                      items[i + run].path.family == items[i].path.family;)
             run++;
         int went = send_group(t, slot, items + i, run);
         if (went)

@@ -60,7 +60,7 @@ def test_a_lost_probe_says_nothing():
 
 def test_a_path_that_stops_answering_says_nothing():
     world = World()
-    a, b = talking(world)
+    a, _ = talking(world)
     carries(world, 0)
     a.command("ping", ip="100.64.0.2", kind="disco")
     world.run(30_000)

@@ -7,8 +7,9 @@
     3 s          the largest that was answered counts; none: the least that a path must carry. Nothing counts if the path
                  itself has not answered meanwhile
 
-What is found goes to the transport as ("mtu", peer, bytes of an inner packet; 0: all of the tunnel's). It never refuses a packet for it:
-1280 bytes is the least MTU of IPv6. It lowers the MSS of TCP with that peer, for the sake of a peer that sets DF, and cuts IPv6 itself.
+What is found goes to the transport as ("mtu", peer, bytes of an inner packet; 0: all of the tunnel's). It lowers the MSS of TCP with
+that peer, also for the sake of a peer that sets DF; over IPv6 it answers IPv4 packets with DF that are larger. Over IPv4 routers cut what
+we send, and of IPv6 inside the tunnel 1280 bytes is the least.
 """
 
 TYPE_CHECKING = False
