@@ -9,6 +9,7 @@
  *   6 paths         peer u64, n x path 56          11 filter     rules of skerry_core.filter
  *                                                  12 relay      region u32, u8 up
  *                                                  13 purge      peer u64
+ *                                                  17 mtu        peer u64, u16
  * and three more, which only handover.c writes.
  * The checks are in draft.c; what they made for sessions and filters is taken here in the same order. */
 #include <openssl/crypto.h>
@@ -165,6 +166,12 @@ static void do_purge(struct draft *d, struct change *c)
     peer_purge(d->t, map_get(&d->t->peers, get64(c->body)));
 }
 
+static void do_mtu(struct draft *d, struct change *c)
+{
+    struct peer *p = map_get(&d->t->peers, get64(c->body));
+    p->mtu = (size_t)c->body[8] | (size_t)c->body[9] << 8;
+}
+
 static void do_filter(struct draft *d, struct change *c)
 {
     (void)c;
@@ -208,6 +215,7 @@ static const struct operation {
     [RELAY] = {"relay", 5, 5, 0, check_nothing, do_relay},
     [RESUME] = {"resume", RESUME_SIZE, RESUME_SIZE, 1, check_resume, do_resume},
     [NOTED] = {"noted", NOTED_SIZE, NOTED_SIZE, 1, check_noted, do_noted},
+    [MTU] = {"mtu", 10, 10, 1, check_nothing, do_mtu},
     [FLOWS] = {"flows", 0, 0, 0, check_flows, do_flows},
 };
 

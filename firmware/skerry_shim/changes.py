@@ -117,6 +117,10 @@ def _arm(number: int, mask: int) -> bytes:
     return _peer_number(number, "arm") + bytes((_number(mask, 63, "arm"),))
 
 
+def _mtu(number: int, mtu: int) -> bytes:
+    return _peer_number(number, "mtu") + struct.pack("<H", _number(mtu, 0xFFFF, "mtu"))
+
+
 def _filter(rules: bytes | None) -> bytes:
     if rules is not None and not isinstance(rules, bytes):
         raise LocalError("change filter: need bytes of filter.compile(), or None")
@@ -139,6 +143,7 @@ _PACKERS: dict[str, tuple[int, int, Callable[..., bytes]]] = {
     "arm": (9, 2, _arm),
     "keepalive": (10, 1, lambda number: _peer_number(number, "keepalive")),
     "purge": (13, 1, lambda number: _peer_number(number, "purge")),
+    "mtu": (17, 2, _mtu),
     "filter": (11, 1, _filter),
     "relay": (12, 2, _relay),
 }

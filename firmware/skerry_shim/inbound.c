@@ -47,7 +47,7 @@ void inbound_deliver(struct outbox *o, struct peer *peer, const struct aead_item
     } else if (message->ecn && !ecn_combine(message->data, message->ecn)) {
         drop(t, DROP_ecn);
     } else {
-        mss_clamp(&p, message->data, (size_t)t->mtu);
+        mss_clamp(&p, message->data, peer_mtu(t, peer));
         tun_deliver(o, message->data, p.length);
     }
 }

@@ -35,6 +35,7 @@ static void init_locks(transport *t)
     pthread_mutex_init(&t->retired_lock, NULL);
     pthread_mutex_init(&t->relay_in_lock, NULL);
     pthread_mutex_init(&t->relay_lock, NULL);
+    pthread_mutex_init(&t->socket_options, NULL);
     pthread_mutex_init(&t->ring_lock, NULL);
     pthread_mutex_init(&t->capture.lock, NULL);
     order_init(&t->outward);
@@ -129,6 +130,7 @@ void shim_transport_free(shim_transport *t)
     pthread_mutex_destroy(&t->retired_lock);
     pthread_mutex_destroy(&t->relay_in_lock);
     pthread_mutex_destroy(&t->relay_lock);
+    pthread_mutex_destroy(&t->socket_options);
     pthread_mutex_destroy(&t->ring_lock);
     pthread_mutex_destroy(&t->capture.lock);
     order_destroy(&t->outward);
@@ -165,8 +167,12 @@ void shim_send(shim_transport *t, const uint8_t *path, const uint8_t *data, size
     memcpy(&p, path, sizeof p);
     gate_know(&t->gate, &p);
     pthread_rwlock_rdlock(&t->table);
-    outbox_add(&o, &p, data, len, 0);
-    outbox_flush(&o);
+    if (len >= PROBE && p.family && !p.id && t->socket_count) {
+        udp_probe(t, &p, data, len);
+    } else {
+        outbox_add(&o, &p, data, len, 0);
+        outbox_flush(&o);
+    }
     pthread_rwlock_unlock(&t->table);
 }
 

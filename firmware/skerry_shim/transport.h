@@ -40,6 +40,7 @@ enum { EDGE_SENT = 1, EDGE_RECEIVED = 2, EDGE_HANDSHAKE = 4, EDGE_CONFIRMED = 8,
 enum { EVENT_DATAGRAM = 1, EVENT_FRAME, EVENT_BAD_RELAY, EVENT_EDGE, EVENT_RELAY_OUT, EVENT_PACKET };
 enum { MAX_PATHS = 16, MAX_SOCKETS = 32, MAX_PACKET = 65535, SLOT = 65536 + 64, BATCH = 32, OUTBOX = 64 };
 enum { WORKERS = 4 }; /* threads for one direction, at most */
+enum { PROBE = 1000 }; /* a control datagram this long asks for the path's MTU and goes in one piece */
 enum { GENEVE = 8, RUN_MESSAGES = 64, RUN_BYTES = 65507 }; /* a run: what kernels take as one UDP_SEGMENT send */
 enum { WIRE = 256 << 10, WIRE_FILL = 128 << 10 };          /* sealed messages side by side; enough for one batch */
 enum { QUEUE_PACKETS = 128, RING_EVENTS = 4096, OUTPUT_RECORDS = 4096 };
@@ -79,6 +80,7 @@ struct peer {
     pthread_mutex_t lock;
     struct path *paths; /* path_count of them; they change under the write lock alone */
     int path_count;
+    size_t mtu; /* the largest packet that its path carries whole, or 0: as the tunnel; changes under the write lock alone */
     struct session *previous, *current;
     _Atomic(struct session *) next;
     atomic_uint armed;
@@ -137,6 +139,7 @@ struct shim_transport {
     int epoll_fd, tun_epoll_fd, stop_fd;
     atomic_int started;
     struct order outward, inward; /* of the batches from TUN, from the sockets */
+    pthread_mutex_t socket_options; /* leaf: while they differ for one send */
     pthread_t threads[2 * WORKERS];
     int thread_count;
 
@@ -222,12 +225,17 @@ int socket_find(const transport *t, int uplink, int family); /* the slot, or -1 
 void socket_offload(transport *t, int slot);                 /* what is wanted and what the kernel accepts */
 struct work; /* what a thread works with */
 size_t udp_receive(struct work *w, int slot); /* bytes */
+void udp_probe(transport *t, const struct path *path, const uint8_t *data, size_t len); /* in one piece or not at all */
 int udp_send(transport *t, const struct outbox_item *items, int count); /* messages that the sockets took */
 void tun_offload(transport *t);
 int tun_write(transport *t, const struct iovec *parts, int count); /* the first is the vnet header; 0 or errno */
 int tun_write_packet(transport *t, const uint8_t *packet, size_t len); /* 1, or 0: the device refused */
 void tun_deliver(struct outbox *o, const uint8_t *packet, size_t len);
 int tun_read_batch(struct work *w); /* 0: the device is gone */
+static inline size_t peer_mtu(const transport *t, const struct peer *p)
+{
+    return p->mtu && (!t->mtu || p->mtu < (size_t)t->mtu) ? p->mtu : (size_t)t->mtu;
+}
 static inline int features_lanes(const transport *t)
 {
     return (atomic_load_explicit(&t->wanted, memory_order_relaxed) & FEATURE_LANES) && t->lanes_available;

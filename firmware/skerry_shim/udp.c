@@ -140,6 +140,33 @@ static int send_runs(transport *t, int slot, const struct outbox_item *items, in
     return sent;
 }
 
+static void set_whole(int fd, int family, int whole)
+{
+    int v4 = whole ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT, v6 = whole ? IPV6_PMTUDISC_PROBE : IPV6_PMTUDISC_WANT;
+    if (family == 4) {
+        setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &v4, sizeof v4);
+    } else {
+        setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &v6, sizeof v6);
+        setsockopt(fd, IPPROTO_IPV6, IPV6_DONTFRAG, &whole, sizeof whole);
+    }
+}
+
+/* What else leaves the socket in this moment may be whole as well, which is a loss at worst; a refusal tells as much as no answer. */
+void udp_probe(transport *t, const struct path *path, const uint8_t *data, size_t len)
+{
+    union any_address to;
+    int slot = socket_find(t, path->uplink, path->family);
+    if (slot < 0)
+        return;
+    socklen_t size = socket_address(&to, path->family, path->address, path->port);
+    pthread_mutex_lock(&t->socket_options);
+    set_whole(t->sockets[slot].fd, path->family, 1);
+    if (sendto(t->sockets[slot].fd, data, len, MSG_DONTWAIT, &to.plain, size) > 0)
+        atomic_fetch_add_explicit(&t->udp_sent, len + headers(path, 1), memory_order_relaxed);
+    set_whole(t->sockets[slot].fd, path->family, 0);
+    pthread_mutex_unlock(&t->socket_options);
+}
+
 static int send_group(transport *t, int slot, const struct outbox_item *items, int count)
 {
     int sent = 0;

@@ -87,6 +87,7 @@ CHANGES = st.one_of(
     st.builds(lambda n, serial: ("expire", n, serial), PEERS, SERIALS),
     st.builds(lambda n, mask: ("arm", n, mask), PEERS, st.sampled_from([1, 2, 3, 4, 7, 32, 39])),
     st.tuples(st.sampled_from(["keepalive", "purge"]), PEERS),
+    st.tuples(st.just("mtu"), PEERS, st.sampled_from([0, 1136, 1280])),
     st.tuples(st.just("filter"), st.sampled_from(FILTERS)),
     st.builds(lambda up: ("relay", 4, up), st.booleans()),
     st.builds(lambda nets: ("local-routes", nets), st.lists(st.sampled_from(NETS[2:5]), max_size=2)),

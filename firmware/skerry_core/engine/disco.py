@@ -36,8 +36,8 @@ RELAYED = b"\x7f\x03\x03\x28"  # 127.3.3.40 with the region as port stands for a
 class Ping:
     """A ping of ours without an answer yet."""
 
-    def __init__(self, peer: "Peer", path: "Path", sent: int) -> None:
-        self.peer, self.path, self.sent = peer, path, sent
+    def __init__(self, peer: "Peer", path: "Path", sent: int, padding: int) -> None:
+        self.peer, self.path, self.sent, self.padding = peer, path, sent, padding
 
 
 class Disco:
@@ -69,19 +69,19 @@ class Disco:
             peer.box = self._engine.crypto.box_key(self._engine.disco_private, peer.disco)
         return peer.box
 
-    def ping(self, peer: "Peer", path: "Path") -> None:
-        """Ask `path`; too many outstanding questions: left out."""
+    def ping(self, peer: "Peer", path: "Path", padding: int = 0) -> None:
+        """Ask `path`; too many outstanding questions: left out. With padding it asks for the path's MTU, and nothing else hangs on it."""
         engine = self._engine
         if not peer.disco or peer.pings >= PENDING_PER_PEER or len(self._pending) >= PENDING_LIMIT:
             return
         txid = engine.random(12)
         try:
-            self._send(peer, path, codec.Ping(txid, engine.node_public))
+            self._send(peer, path, codec.Ping(txid, engine.node_public, padding))
         except PeerError:  # the map gave it a low-order disco key
             return
-        self._pending[txid] = Ping(peer, path, engine.now)
+        self._pending[txid] = Ping(peer, path, engine.now, padding)
         peer.pings += 1
-        if path in peer.candidates:
+        if path in peer.candidates and not padding:
             peer.candidates[path].pinged = engine.now
         engine.timers.set(("ping", txid), engine.now + TIMEOUT)
 
@@ -156,6 +156,9 @@ class Disco:
         if ping is None or ping.peer is not peer or is_relay(ping.path) != is_relay(path):
             return
         self._forget(message.txid)
+        if ping.padding:
+            self._engine.mtus.answered(peer, ping.path, ping.padding)
+            return
         latency = self._engine.now - ping.sent
         if not is_relay(ping.path):
             self._engine.paths.pong(peer, ping.path, latency)
@@ -207,7 +210,7 @@ class Disco:
         ping = self._pending.get(txid)
         if ping is not None:
             self._forget(txid)
-            if not is_relay(ping.path):
+            if not is_relay(ping.path) and not ping.padding:
                 self._engine.paths.missed(ping.peer, ping.path)
 
     def _forget(self, txid: bytes) -> None:

@@ -17,6 +17,7 @@ from skerry_core.engine.exits import Exits
 from skerry_core.engine.gateway import chosen
 from skerry_core.engine.handover import Resumption, give, hint
 from skerry_core.engine.life import Life
+from skerry_core.engine.mtu import PathMtus
 from skerry_core.engine.netcheck import Netcheck
 from skerry_core.engine.paths import Paths
 from skerry_core.engine.peerrelay import PeerRelays
@@ -84,6 +85,7 @@ class Engine:
         self.peers, self.exits = Peers(self, loaded.stamps), Exits(self)
         self.peer_relays, self.bindings, self.relaying = PeerRelays(self), Bindings(self), Relaying(self)
         self.sessions, self.paths, self.disco, self.doubts = Sessions(self), Paths(self), Disco(self), Doubts(self)
+        self.mtus = PathMtus(self)
         self.relays, self.netcheck = Relays(self), Netcheck(self, loaded.home)
         self.control = Control(self, gateway, key)
         self.life = Life(self)
@@ -378,7 +380,7 @@ class Engine:
         of_peers = {
             "handshake": self.sessions.retry, "dead": self.sessions.dead, "keepalive": self.sessions.keepalive,
             "rearm": self.sessions.rearm, "heartbeat": self.paths.heartbeat, "trust": self.paths.distrust,
-            "doubt": self.doubts.due, "quiet": self.doubts.quiet,
+            "doubt": self.doubts.due, "quiet": self.doubts.quiet, "mtu": self.mtus.due,
             "peer-relay": self.peer_relays.start,
         }  # fmt: skip
         for name, handler in of_peers.items():

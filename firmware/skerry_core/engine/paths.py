@@ -219,6 +219,7 @@ class Paths:
             candidate.pinged = None
         peer.round = 0
         self.activity(peer)
+        self._engine.mtus.used(peer, True)
 
     def endpoints_changed(self) -> None:
         """Our own endpoints changed: call those again that we have no direct path to."""
@@ -267,6 +268,7 @@ class Paths:
         peer.round = peer.round if where[4] else 0
         self._engine.timers.set(("trust", peer.index), peer.trusted_until)
         self.update(peer)
+        self._engine.mtus.used(peer)
         if moved:
             self._engine.event(("path", peer.key, where, f"it answered in {latency} ms"))
             self._engine.sessions.way_open(peer, True)
@@ -367,6 +369,7 @@ class Paths:
 
     def remove(self, peer: "Peer") -> None:
         """The peer leaves."""
+        self._engine.mtus.remove(peer)
         for name in TIMERS:
             self._engine.timers.cancel((name, peer.index))
 

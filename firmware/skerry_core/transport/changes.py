@@ -130,6 +130,11 @@ def _arm(draft: Draft, change: "tuple[Any, ...]") -> None:
         raise LocalError(f"change arm: {change[2]}, need a sum of 1, 2, 4, 32")
 
 
+def _mtu(draft: Draft, change: "tuple[Any, ...]") -> None:
+    _known(draft, change)
+    _number(change[2], 0xFFFF, "mtu")
+
+
 def _filter(draft: Draft, change: "tuple[Any, ...]") -> None:
     if change[1] is not None and not isinstance(change[1], bytes):
         raise LocalError("change filter: need bytes of filter.compile(), or None")
@@ -152,6 +157,7 @@ _CHECKS = {
     "arm": (_arm, 3),
     "keepalive": (_known, 2),
     "purge": (_known, 2),
+    "mtu": (_mtu, 3),
     "filter": (_filter, 2),
     "relay": (_relay, 3),
 }

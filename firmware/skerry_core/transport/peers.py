@@ -37,6 +37,7 @@ class Peer:
         self.next: Session | None = None
         self.queue: list[bytes] = []
         self.armed = HANDSHAKE
+        self.mtu = 0
         self.tx_bytes = self.rx_bytes = self.tx_packets = self.rx_packets = 0
 
     def sessions(self) -> "list[Session]":

@@ -55,6 +55,7 @@ class Transport:
             "arm": self._apply_arm,
             "keepalive": self._apply_keepalive,
             "purge": self._apply_purge,
+            "mtu": self._apply_mtu,
             "filter": self._apply_filter,
             "relay": self._apply_relay,
         }
@@ -146,6 +147,9 @@ class Transport:
         self._report.drop("queue", len(peer.queue))
         peer.queue = []
         peer.armed |= HANDSHAKE
+
+    def _apply_mtu(self, number: int, mtu: int) -> None:
+        self._peers[number].mtu = mtu  # whoever has the sockets cuts; packets here have no host that could be told
 
     def _apply_filter(self, rules: "bytes | None") -> None:
         self._filter = filter.Filter(rules)
