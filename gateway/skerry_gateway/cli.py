@@ -329,6 +329,12 @@ def _nodes_parser(builder: _Builder) -> None:
     approve.add_argument("node", metavar="NODE", help="name or id; or the code a sign-in page shows")
     approve.add_argument("--routes", action="append", metavar="PREFIX", help="a route the node advertises; may be repeated")
     approve.add_argument("--user", metavar="NAME", help="whose device it is, for a machine at its sign-in page")
+    words = "say whether two nodes can have a direct path, whose NAT is at fault, and what would help"
+    again = builder.command("why", words)
+    again.set_defaults(command="nodes", action="why", arguments=_taking("node", "other"))
+    for parser in (builder.action(nodes, "why", words, _taking("node", "other")), again):
+        parser.add_argument("node", metavar="NODE", help="name or id")
+        parser.add_argument("other", metavar="OTHER", help="name or id")
     rename = builder.action(nodes, "rename", "give a node another name", _taking("node", "name"))
     rename.add_argument("node", metavar="NODE")
     rename.add_argument("name", metavar="NAME")

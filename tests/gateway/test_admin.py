@@ -5,6 +5,7 @@ import pytest
 from skerry_gateway import admin
 from skerry_gateway.admin import AdminError, verbs
 from skerry_gateway.admin.arguments import duration
+from skerry_gateway.admin.tables import why
 from skerry_gateway.store import User, queries
 from tests.gateway.control_bench import Client, Gateway, join
 
@@ -138,7 +139,8 @@ def test_admins_make_nobody_of_a_higher_role(gateway):
 
 
 def test_every_verb_has_a_rule_for_members(gateway):
-    for_all = {"nodes list", "nodes rename", "nodes expire", "nodes remove", "keys create", "keys list", "keys revoke", "routes list"}
+    for_all = {"nodes list", "nodes why", "nodes rename", "nodes expire", "nodes remove"}
+    for_all |= {"keys create", "keys list", "keys revoke", "routes list"}
     nobody = User(77, 1, "nobody", "nobody", "guest", 0, None)
     for verb in admin.VERBS:
         if verb not in for_all:
@@ -192,3 +194,19 @@ def test_keys_users_and_links_are_bounded(gateway, monkeypatch):
     assert sum(gateway.coordinator.identity.peek_link(link, wall) is not None for link in links) == 2
     with pytest.raises(AdminError, match="printable"):
         gateway.call("users create", name="x", display_name="a\nb")
+
+
+def test_why_two_nodes_have_no_direct_path(gateway):
+    clients = [join(gateway, seed) for seed in (1, 2)]
+    for client, told in zip(clients, ("address-and-port-dependent ? random 0", "blocked ? ? 0"), strict=True):
+        number = next(n.id for n in gateway.coordinator.members.nodes.values() if n.node_key == client.node_key)
+        gateway.coordinator.live[number].introduce({"Hostname": "x", "NetInfo": {"SkerryNAT": told}})
+    found = gateway.call("nodes why", node="host1", other="host2")
+    assert found["possible"] is False and found["fault"] == ["host2"]
+    assert [side["nat"]["kind"] for side in found["nodes"]] == ["hard", "blocked"]
+    said = why(found)
+    assert "The fault is there." in said and "What would help: Let outgoing UDP through in the firewall of host2's network." in said
+    with pytest.raises(AdminError, match="named twice"):
+        gateway.call("nodes why", node="host1", other="host1")
+    with pytest.raises(AdminError, match="no node"):
+        as_user(gateway, "ben", "nodes why", node="host1", other="host2")

@@ -82,6 +82,9 @@ def test_policy_from_files_and_standard_input(tmp_path, capsys, monkeypatch):
 
 def test_errors_with_json_are_json_too(tmp_path, capsys):
     run(capsys, "users", "create", "ana", "--state", tmp_path)
+    for words in (("nodes", "why"), ("why",)):
+        code, out, err = run(capsys, *words, "desk", "door", "--json", "--state", tmp_path)
+        assert code == 1 and 'no node "desk"' in json.loads(out)["error"]
     code, out, err = run(capsys, "nodes", "remove", "x", "--json", "--state", tmp_path)
     assert code == 1 and "no node" in json.loads(out)["error"] and "no node" in err
 

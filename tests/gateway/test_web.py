@@ -318,6 +318,7 @@ def test_nodes_keys_and_users_by_form(tmp_path):
     async def body(running):
         async with await running.signed_in("owner") as client:
             status, text = await client.get("/nodes/1")
+            assert "Direct paths" in text and "What NAT is in front of" in text
             assert status == 200 and "100.64.0." in text
             assert (await client.post("/nodes/1/rename", {"name": "no_good"}))[0] == 400
             assert (await client.post("/nodes/1/rename", {"name": "camera"}))[0] == 303

@@ -308,6 +308,19 @@ def test_netcheck_why_logout(run, daemon):
     assert run("logout")[0] == 0
 
 
+def test_doctor_tells_what_to_do_and_its_exit_code(run, daemon):
+    rows = [{"check": "mtu", "verdict": "warning", "reason": "The MTU is small.", "remedy": "Raise it."}]
+    daemon.answers["skerry/doctor"] = {"verdict": "warning", "checks": rows}
+    code, out, _ = run("doctor")
+    assert code == 0 and "mtu       warning  The MTU is small.\n                   Raise it." in out
+    rows.append({"check": "keys", "verdict": "bad", "reason": "This node is\x1b not a member.", "remedy": "Join."})
+    daemon.answers["skerry/doctor"] = {"verdict": "bad", "checks": rows}
+    code, out, _ = run("doctor")
+    assert code == 1 and "keys      bad      This node is? not a member." in out
+    code, out, _ = run("doctor", "--json")
+    assert code == 1 and [row["verdict"] for row in json.loads(out)["checks"]] == ["warning", "bad"]
+
+
 def test_skerryd_that_is_not_there(tmp_path, capsys):
     assert main(["--socket", str(tmp_path / "none"), "status"]) == 3
     assert "skerryd is not running" in (err := capsys.readouterr().err) and "sudo" in err

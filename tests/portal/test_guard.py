@@ -137,7 +137,7 @@ def test_forms_of_other_sites_and_of_other_sessions_do_nothing(inside, board):
 
 
 def test_the_agent_itself_wants_a_session_and_reads_no_file(board):
-    for verb in ("status", "why", "log", "watch", "up", "cancel", "down", "leave", "sign-out"):
+    for verb in ("status", "why", "doctor", "log", "watch", "up", "cancel", "down", "leave", "sign-out"):
         assert agent(board, verb, gateway="http://192.0.2.1")[0] == 401, verb
     assert agent(board, "capture")[0] == agent(board, "../../localapi/v0/skerry/code")[0] == 404
     session = agent(board, "sign-in", code=board.code, source="192.0.2.1")[1]["session"]

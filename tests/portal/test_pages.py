@@ -59,7 +59,7 @@ def test_the_keyboard_alone_is_enough(browser, board, gateway):
         assert outline != "none", name
         met.append(name)
         assert len(met) < 12, met
-    assert met == ["Skerry", "Status", "Network", "Data", "Log", "Sign out", "gateway"]
+    assert met == ["Skerry", "Status", "Network", "Data", "Check", "Log", "Sign out", "gateway"]
     press(gateway.url + TAB + gateway.key() + RETURN)
     browser.says("Connected to")
 
@@ -78,9 +78,12 @@ def test_no_page_is_wider_than_the_screen(browser, board, gateway, size, theme, 
     enter(browser, board)
     fits()
     board.node.up(gateway.url, gateway.key())
-    for path in ("/", "/network", "/data", "/log", "/leave", "/nothing"):
+    for path in ("/", "/network", "/data", "/check", "/log", "/leave", "/nothing"):
         browser.open(board.portal.url + path)
         fits()
+    browser.open(board.portal.url + "/check")
+    browser.says("Packets dropped")
+    assert "answers." in (text := browser.one("main").text) and "The clock agrees" in text and "cipher" in text
     browser.open(board.portal.url)
     browser.says("Connected")
     fits()

@@ -87,6 +87,7 @@ def parser() -> argparse.ArgumentParser:
     )
     complete.add_argument("shell", choices=("bash", "zsh", "fish", "names"), help="names: the peers' names, for such scripts")
     verb("netcheck", "measure the network this node is in", "skerry netcheck", commands.netcheck)
+    verb("doctor", "check what this node depends on, and say what to do", "skerry doctor", _doctor)
     why = verb("why", "say why a peer is reached the way it is", "skerry why camera-1", commands.why)
     why.add_argument("peer", metavar="NAME|IP")
     capture = verb(
@@ -173,6 +174,12 @@ def _capture(client: Client, arguments: argparse.Namespace) -> int:
     from .capture import capture
 
     return capture(client, arguments)
+
+
+def _doctor(client: Client, arguments: argparse.Namespace) -> int:
+    from .doctor import doctor
+
+    return doctor(client, arguments)
 
 
 def _networks(client: Client, arguments: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@
 /portal/v0/sign-out   {session}
 /portal/v0/status     {session}                            as skerry/status, and joining, failure, hostname
 /portal/v0/why        {session, peer}                      as skerry/why
+/portal/v0/doctor     {session}                            measures, then as skerry/doctor
 /portal/v0/network    {session}                            links, DNS and what the Internet sees: network.py
 /portal/v0/data       {session}                            bytes by day, uplink and purpose: usage.py
 /portal/v0/log        {session}                            {lines: [{wall, priority, text}]}, the newest last
@@ -26,7 +27,7 @@ from .. import clock
 from ..access import Refused
 from ..membership import REFUSED, default_hostname
 from ..prefs import base
-from . import network, snapshot
+from . import doctor, network, snapshot
 from .http import Refusal, Request, response
 from .rates import Rates
 from .routes import line, ours
@@ -62,6 +63,7 @@ class PortalApi:
             "sign-out": self._sign_out,
             "status": self._status,
             "why": self._why,
+            "doctor": lambda _asked: doctor.answer(node),
             "log": lambda _asked: {"lines": node.log.recent()},
             "network": lambda _asked: network.shown(node),
             "data": lambda _asked: meter.shown(),
@@ -126,7 +128,7 @@ class PortalApi:
         row = snapshot.find(snapshot.snapshot(self._node), asked.get("peer", ""))
         if row is None:
             raise Refusal(404, "no node of this network has that name")
-        return {"name": row["name"], "key": row["key"], "lines": self._node.engine.why(bytes.fromhex(row["key"][8:]))}
+        return {"name": row["name"], "key": row["key"], **self._node.engine.explain(bytes.fromhex(row["key"][8:]))}
 
     def _watch(self, _asked: "Document") -> Feed:
         feed = Feed(line({"event": "start"}))

@@ -7,7 +7,7 @@ POST  ping?ip=&type= check-prefs                                    READ
 PATCH prefs   POST start login-interactive logout                   WRITE
 GET   dns-query?name=&type= dns-config dns-osconfig                 READ
 GET   skerry/status skerry/why?peer= skerry/watch skerry/dns        READ    ours
-POST  skerry/ping skerry/netcheck skerry/dns-query                  READ
+POST  skerry/ping skerry/netcheck skerry/dns-query skerry/doctor    READ
 POST  skerry/up skerry/down skerry/logout skerry/set                WRITE
 GET   skerry/networks                                               READ
 POST  skerry/switch {network}                                       WRITE   another network: networks.py
@@ -75,6 +75,7 @@ class Api:
             ("GET", "skerry/watch"): (READ, self._watch),
             ("POST", "skerry/ping"): (READ, self._our_ping),
             ("POST", "skerry/netcheck"): (READ, self._netcheck),
+            ("POST", "skerry/doctor"): (READ, self._doctor),
             ("POST", "skerry/up"): (WRITE, self._up),
             ("POST", "skerry/down"): (WRITE, lambda _request: self._answered(node.membership.down)),
             ("POST", "skerry/logout"): (WRITE, lambda _request: self._answered(node.membership.logout)),
@@ -163,6 +164,11 @@ class Api:
         if not self._node.engine.running:
             raise Refusal(409, "this node is down, so it knows no relay to measure against: skerry up")
         return self._command("netcheck", {})
+
+    def _doctor(self, _request: Request) -> "Any":
+        from . import doctor
+
+        return doctor.answer(self._node)
 
     def _watch(self, _request: Request) -> Feed:
         shown = self._shown()

@@ -30,6 +30,7 @@ ROUTES = (
     Route("GET", "/peers/{name}", pages.peer),
     Route("GET", "/network", pages.network),
     Route("GET", "/data", data.page_of_data),
+    Route("GET", "/check", pages.check),
     Route("GET", "/log", pages.log),
     Route("GET", "/live", live.live),
     Route("GET", "/enrol", enrol.form),

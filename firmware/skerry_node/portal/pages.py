@@ -79,6 +79,13 @@ async def network(request: web.Request) -> web.StreamResponse:
     return page(request, "network.html", signed_in=True, net=answer)
 
 
+async def check(request: web.Request) -> web.StreamResponse:
+    """What this board depends on, each with a verdict; measured at every visit."""
+    answer = await request.app[SITE].agent.call("doctor", session=session_of(request))
+    looks = {"found": answer, "looks": words.VERDICTS, "titles": words.CHECKS}
+    return page(request, "check.html", signed_in=True, shown=await shown(request), **looks)
+
+
 async def log(request: web.Request) -> web.StreamResponse:
     """What the agent said lately, the newest first."""
     answer = await request.app[SITE].agent.call("log", session=session_of(request))

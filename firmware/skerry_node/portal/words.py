@@ -7,6 +7,18 @@ from typing import Any
 
 from skerry_node.portal.site import sentence
 
+VERDICTS = {"good": "online", "warning": "waiting", "bad": "expired"}  # classes of the style sheet
+CHECKS = {
+    "uplink": "Uplink",
+    "mtu": "MTU",
+    "clock": "Clock",
+    "dns": "DNS",
+    "firewall": "Firewall",
+    "gateway": "Gateway",
+    "relay": "Relay",
+    "keys": "Keys",
+}
+
 
 @dataclass(frozen=True)
 class Headline:

@@ -25,6 +25,7 @@ VERBS: dict[str, tuple[verbs.Verb, dict[str, str], bool]] = {
     "users remove": (verbs.users_remove, {"name": "text", "with_nodes": "flag?"}, ADMIN),
     "nodes list": (verbs.nodes_list, {}, ANYONE),
     "nodes approve": (verbs.nodes_approve, {"node": "node", "routes": "texts?", "user": "text?"}, ADMIN),
+    "nodes why": (verbs.nodes_why, {"node": "node", "other": "node"}, ANYONE),
     "nodes rename": (verbs.nodes_rename, {"node": "node", "name": "text"}, ANYONE),
     "nodes expire": (verbs.nodes_expire, {"node": "node"}, ANYONE),
     "nodes remove": (verbs.nodes_remove, {"node": "node"}, ANYONE),

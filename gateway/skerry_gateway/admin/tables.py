@@ -47,6 +47,12 @@ def _nodes(result: Result, wall_ms: int) -> str:
     return text
 
 
+def why(result: Result, _wall_ms: int = 0) -> str:
+    """The sentences, as `skerry why` on the node has them."""
+    away = [f"{side['name']} is offline; this is what it told last." for side in result["nodes"] if not side["online"]]
+    return "\n".join([result["reason"], *away, *(f"What would help: {each}" for each in result["help"])])
+
+
 def twin(name: str, seen: str) -> str:
     """What is said of a node whose state was copied."""
     return (
@@ -192,6 +198,7 @@ SHOWN: dict[str, Callable[[Result, int], str]] = {
     "users link": lambda r, w: f"{r['url']}\n\nThis link signs {r['user']} in, works once, and ends {since(r['expires_ms'], w)}.",
     "users remove": lambda r, w: f"removed user {r['removed']}" + (f" with {', '.join(r['nodes'])}" if r["nodes"] else ""),
     "nodes list": _nodes,
+    "nodes why": why,
     "nodes approve": lambda r, w: f"approved {r['node']['name']} ({r['node']['addresses'][0]})",
     "nodes rename": lambda r, w: f"the node is now {r['node']['name']}, {r['node']['dns_name']}",
     "nodes expire": lambda r, w: f"{r['node']['name']} must sign in again; its access has ended",

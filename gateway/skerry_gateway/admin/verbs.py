@@ -10,6 +10,7 @@ from collections.abc import Callable
 from ipaddress import ip_network
 from typing import Any
 
+from skerry_core import nat
 from skerry_core.tailcfg.keys import encode_key
 from skerry_gateway import policy
 from skerry_gateway.control import AdminError, Coordinator, dns
@@ -98,6 +99,16 @@ def nodes_list(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -> d
     nodes = sorted((node for node in at.members.nodes.values() if by.owns(node)), key=lambda n: n.name)
     pending = at.sign_ins.open(at.wall(now)) if by.administers else []
     return {"nodes": [shown_node(at, node, now) for node in nodes], "pending": [waiting(item) for item in pending]}
+
+
+def nodes_why(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -> dict[str, Any]:
+    """What the NATs of two nodes, as they told them, mean for a direct path: skerry_core.nat."""
+    pair = [own_node(at, by, args[name]) for name in ("node", "other")]
+    if pair[0].id == pair[1].id:
+        raise AdminError(f"{pair[0].name} is named twice: name two nodes")
+    nats = [nat.of_netinfo(at.live[node.id].hostinfo.get("NetInfo")) for node in pair]
+    sides = [{"name": node.name, "online": at.live[node.id].online, "nat": each.document()} for node, each in zip(pair, nats, strict=True)]
+    return {"nodes": sides, **nat.pair(nats[0], nats[1], (pair[0].name, pair[1].name))}
 
 
 def nodes_approve(at: Coordinator, args: dict[str, Any], by: Caller, now: int) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from skerry_gateway.web.guard import Denied
 from skerry_gateway.web.pages import parts, see
 from skerry_gateway.web.states import shown
 
+PAIRS = 50  # others on a node's page
+
 
 async def listing(request: web.Request) -> web.StreamResponse:
     context, user = parts(request)
@@ -20,7 +22,17 @@ async def listing(request: web.Request) -> web.StreamResponse:
 
 async def one(request: web.Request) -> web.StreamResponse:
     context, _ = parts(request)
-    return context.page(request, "node.html", node=_find(request, forms.number(request)))
+    node = _find(request, forms.number(request))
+    return context.page(request, "node.html", node=node, pairs=_pairs(request, node))
+
+
+def _pairs(request: web.Request, node: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the NATs say of this node and each of the viewer's others, those online before all, the impossible first."""
+    context, user = parts(request)
+    others = [each for each in context.call(user, "nodes list", {})["nodes"] if each["id"] != node["id"]]
+    others.sort(key=lambda each: not each["online"])
+    found = [context.call(user, "nodes why", {"node": node["id"], "other": each["id"]}) for each in others[:PAIRS]]
+    return sorted(found, key=lambda pair: (pair["possible"] is not False, pair["possible"] is not None, pair["nodes"][1]["name"]))
 
 
 async def approve(request: web.Request) -> web.StreamResponse:
