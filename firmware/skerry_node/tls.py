@@ -10,6 +10,8 @@ It moves no bytes: `feed` what came, send what `outgoing()` gives. `ssl` is impo
 the authorities are loaded only when something is verified against them: together they are 8 MB.
 """
 
+from skerry_shim.crypto import sha256
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
@@ -32,7 +34,7 @@ class Tls:
         self._pin = _parse_pin(verify) if isinstance(verify, str) else b""
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         try:
-            self._object = _context(verify is True).wrap_bio(self._incoming, self._outgoing, server_hostname=name or None)
+            self._object = _context(verify is True).wrap_bio(self._incoming, self._outgoing, server_hostname=_ascii(name))
         except (ValueError, ssl.SSLError) as error:
             raise Refused(f'"{name}" cannot be used as a TLS server name ({error})') from None
         self.feed(b"")
@@ -79,11 +81,8 @@ class Tls:
     def _check_pin(self) -> None:
         if not self._pin:
             return
-        import hashlib
-        import hmac
-
-        found = hashlib.sha256(self._object.getpeercert(binary_form=True) or b"").digest()
-        if not hmac.compare_digest(found, self._pin):
+        found = sha256(self._object.getpeercert(binary_form=True) or b"")
+        if found != self._pin:  # neither is a secret
             raise Refused(
                 f"its certificate has SHA-256 {found.hex()[:16]}..., the map pins {self._pin.hex()[:16]}...: somebody else answers there"
             )
@@ -91,10 +90,15 @@ class Tls:
 
 def load() -> None:
     """Make ready for the first connection that is pinned, as those to relays are. Loaded in a thread: see loading.py."""
-    import hashlib  # noqa: F401
-    import hmac  # noqa: F401
-
     _context(False)
+
+
+def _ascii(name: str) -> "bytes | None":
+    """The name for `ssl`, which would load the IDNA tables for text. ValueError: it is longer than DNS allows, or no ASCII."""
+    data = name.encode("ascii")
+    if any(not 0 < len(label) < 64 for label in data.removesuffix(b".").split(b".")) and data:
+        raise ValueError("label empty or too long")
+    return data or None
 
 
 def _parse_pin(text: str) -> bytes:

@@ -135,6 +135,14 @@ def blake2s(data: bytes, key: bytes = b"", size: int = 32) -> bytes:
     return bytes(_ffi.buffer(out))
 
 
+def sha256(data: bytes) -> bytes:
+    """SHA-256, 32 bytes, for pins of certificates: hashlib would fetch every digest it knows, which is half a megabyte."""
+    out = _ffi.new("uint8_t[32]")
+    if _lib.shim_sha256(out, bytes(data), len(data)) != 1:
+        raise LocalError("libcrypto failed in SHA-256; is OpenSSL's default provider loaded?")
+    return bytes(_ffi.buffer(out))
+
+
 def hmac(key: bytes, data: bytes) -> bytes:
     """HMAC-BLAKE2s, 32 bytes."""
     out = _ffi.new("uint8_t[32]")

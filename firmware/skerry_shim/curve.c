@@ -153,3 +153,8 @@ int shim_ed25519_verify(const uint8_t *public_key, const uint8_t *signature, con
     EVP_PKEY_free(key);
     return settled(result);
 }
+
+int shim_sha256(uint8_t *out, const uint8_t *in, size_t len)
+{
+    return settled(EVP_Digest(in, len, out, NULL, EVP_sha256(), NULL));
+}

@@ -14,6 +14,7 @@ int shim_box_key(uint8_t *box_key, const uint8_t *private_key, const uint8_t *pu
 int shim_box_seal(uint8_t *out, const uint8_t *box_key, const uint8_t *nonce24, const uint8_t *in, size_t len);
 int shim_box_open(uint8_t *out, const uint8_t *box_key, const uint8_t *nonce24, const uint8_t *in, size_t len);
 void shim_blake2s(uint8_t *out, size_t size, const uint8_t *key, size_t key_len, const uint8_t *in, size_t len);
+int shim_sha256(uint8_t *out, const uint8_t *in, size_t len);
 void shim_hmac(uint8_t *out, const uint8_t *key, size_t key_len, const uint8_t *in, size_t len);
 void shim_hkdf(uint8_t *out, size_t n, const uint8_t *chaining_key, const uint8_t *in, size_t len);
 int shim_ed25519_verify(const uint8_t *public_key, const uint8_t *signature, const uint8_t *message, size_t len);

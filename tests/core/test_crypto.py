@@ -37,6 +37,11 @@ def test_x25519(private, public):
     assert outcome(pure.box_key, private, public) == outcome(shim.box_key, private, public)
 
 
+@given(DATA)
+def test_sha256(data):
+    assert shim.sha256(data) == hashlib.sha256(data).digest()
+
+
 @given(KEYS, st.binary(min_size=24, max_size=24), DATA, DATA)
 def test_sealing(key, nonce, plaintext, ad):
     for seal, opened, size in (("seal", "open", 12), ("xseal", "xopen", 24)):

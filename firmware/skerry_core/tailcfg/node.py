@@ -161,7 +161,10 @@ class Node:
         self.tags, self.cap_map = fields.texts(document, "Tags", 256) or _NO_TEXTS, fields.mapping(document, "CapMap") or _NOTHING
         self.machine_authorized, self.expired = fields.flag(document, "MachineAuthorized"), fields.flag(document, "Expired")
         self.wireguard_only, self.jailed = fields.flag(document, "IsWireGuardOnly"), fields.flag(document, "IsJailed")
-        self._text = json.dumps({name: document[name] for name in _KEPT if name in document})  # a sixth of what the objects take
+        if self.allowed_ips is self.addresses and document["AllowedIPs"]:
+            del document["AllowedIPs"]  # as reading it again gives them
+        kept = {name: document[name] for name in _KEPT if name in document}
+        self._text = json.dumps(kept, separators=(",", ":"))  # a sixth of what the objects take
 
     @property
     def text(self) -> str:
