@@ -36,6 +36,7 @@ class Program:
     """A process in a host, with a state folder that outlives it."""
 
     process: subprocess.Popen[bytes] | None = None
+    began = 0.0  # when it was last started, s of the monotonic clock
 
     def __init__(self, host: Host, name: str) -> None:
         self.host = host
@@ -51,6 +52,7 @@ class Program:
         return {}
 
     def start(self) -> None:
+        self.began = time.monotonic()
         self.process = self.host.start(*self.argv(), log=self.name, env=self.env())
 
     def stop(self) -> None:
