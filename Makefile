@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv/bin
 export PYTHON
 
-.PHONY: install uninstall help run test check bench soak fuzz setup setup-test peers lock clean
+.PHONY: deb trees install uninstall help run test check bench soak fuzz setup setup-test peers lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -13,7 +13,7 @@ run: ## a gateway and two nodes behind two NATs, in namespaces; TAILSCALE=1 adds
 	@$(if $(TAILSCALE),build/peers.sh >/dev/null)
 	@$(VENV)/python -m tests.netlab.demo $(if $(TAILSCALE),--tailscale)
 
-test: setup-test peers ## every test that needs no hour, with a time table at the end; ONLY="core sim" for some stages
+test: setup-test peers trees ## every test that needs no hour, with a time table at the end; ONLY="core sim" for some stages
 	@$(VENV)/python tests/stages.py $(ONLY)
 
 check: setup-test ## lint, format, types, portability of the core
@@ -30,6 +30,9 @@ fuzz: setup-test ## long runs of the hostile-input tests (FUZZ_SECONDS=600 for e
 	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) $(VENV)/pytest -s tests/shim/test_fuzz.py
 	@HYPOTHESIS_PROFILE=fuzz $(VENV)/pytest tests/core tests/shim tests/node tests/gateway -m hypothesis --timeout 7200
 
+deb: setup ## Debian packages for trixie, amd64 and arm64, in dist/deb (root: a chroot is made once)
+	@build/deb.sh
+
 install: ## on a server or a board, as root: commands and systemd units; "make uninstall" takes them away
 	@build/install.sh
 
@@ -44,6 +47,9 @@ setup-test:
 
 peers: ## the interop peers, built once into the cache
 	@build/peers.sh >/dev/null
+
+trees: # of trixie, for the stage "deb", whose budget is for a warm cache; it tells itself what went wrong
+	@$(if $(filter deb,$(or $(ONLY),deb)),build/deb.sh trees >/dev/null || true)
 
 lock: ## renew requirements.lock from pyproject.toml (needs uv)
 	@printf 'hatchling\ncffi\nsetuptools\neditables\n' > .venv/build.in

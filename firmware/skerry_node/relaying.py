@@ -8,6 +8,8 @@ from selectors import EVENT_READ
 
 from skerry_core.errors import LocalError
 
+from .netlink import bypass
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,6 +120,7 @@ def _lacks_ipv6() -> bool:
 def _socket(family: int, port: int) -> "socket.socket":
     made = socket.socket(family, socket.SOCK_DGRAM)
     try:
+        bypass(made)  # or a relay that uses an exit node would answer its clients through that
         if family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         made.bind((ANY[socket.AddressFamily(family)], port))

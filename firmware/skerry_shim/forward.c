@@ -200,6 +200,13 @@ static void take_in(struct forward *f, const struct path *from, int ecn, uint8_t
     }
 }
 
+void forward_one(peerrelay *r, const struct path *from, int64_t now_us, uint8_t *data, size_t len, size_t size)
+{
+    struct forward f = {.r = r, .now_us = now_us};
+    take_in(&f, from, 0, data, len, size);
+    flush(&f);
+}
+
 int64_t relay_now_us(void)
 {
     struct timespec ts;

@@ -83,5 +83,7 @@ void hold_forget(peerrelay *r, struct place *place);
 int admit(peerrelay *r, const struct path *from, const uint8_t *data, size_t len, int64_t now_us);
 
 /* forward.c */
+/* What one receive gave, with the table locked by the caller: datagrams of `size`, the last may be shorter. For tests; the thread has batches. */
+void forward_one(peerrelay *r, const struct path *from, int64_t now_us, uint8_t *data, size_t len, size_t size);
 void *forward_thread(void *relay);
 #endif

@@ -15,6 +15,8 @@ import cffi
 HERE = Path(__file__).resolve().parent
 TARGET = HERE / "_shim.abi3.so"
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wpointer-arith", "-Wstrict-prototypes", "-Wvla"]
+# cffi's own code before ours calls alloca and memset; Python.h brings their headers no longer for the limited ABI of 3.13 (Debian trixie)
+HEADERS = ["-include", "alloca.h", "-include", "string.h"]
 CFLAGS = ["-std=gnu11", "-O2", "-g", *WARNINGS, "-fstack-protector-strong", "-fvisibility=hidden", "-D_GNU_SOURCE"]
 
 # 64-bit counters need the compiler's library where the processor has no such instruction
@@ -36,7 +38,7 @@ def builder() -> "cffi.FFI":
         sources=[str(p) for p in sources()],
         include_dirs=[str(HERE)],
         libraries=["crypto", "pthread", *ATOMIC],
-        extra_compile_args=CFLAGS,
+        extra_compile_args=[*CFLAGS, *HEADERS],
         py_limited_api=True,
         define_macros=[("Py_LIMITED_API", "0x030B0000")],
     )

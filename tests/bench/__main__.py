@@ -30,6 +30,8 @@ MEASURES = {
     "udp": ("udp", "measure", "UDP without loss", 5),
     "flood": ("flood", "measure", "TCP while the receiver's port is flooded with forged handshakes", 3),
     "relays": ("relays", "measure", "through DERP, ours and theirs", 5),
+    "udprelay": ("udp_relay", "measure", "through our UDP relay, where there is no direct path", 5),
+    "connections": ("connections", "measure", "memory of a relay connection that is idle", 3),
     "forwarding": ("forwarding", "measure", "the UDP relay alone", 3),
     "latency": ("latency", "measure", "round trips under load", 5),
     "restart": ("restart_gap", "compare", "a TCP flow while the receiver's daemon is restarted", 3),
@@ -144,7 +146,7 @@ def plots(results: list[Measured], folder: Path) -> None:
 if __name__ == "__main__":
     chosen = parse(sys.argv[1:])  # a wrong argument or --help needs no namespaces
     if chosen.list:
-        print("\n".join(f"{name:<8} {what[2]}" for name, what in MEASURES.items()))
+        print("\n".join(f"{name:<12} {what[2]}" for name, what in MEASURES.items()))
         sys.exit(0)
     if not inside():
         reason = enter.why_not()

@@ -1,8 +1,9 @@
 """Put nodes into the store of a gateway that does not run: `python -m tests.bench.populate STATE COUNT`.
 
-They belong to the owner and were seen at addresses of a documentation range.
+They belong to the owner and were seen at addresses of a documentation range. Their node keys are those of private_key(number).
 """
 
+import hashlib
 import os
 import sys
 import time
@@ -11,6 +12,11 @@ from typing import Any
 
 from skerry_gateway.store import StateDir, Store, queries
 from skerry_shim import crypto
+
+
+def private_key(number: int) -> bytes:
+    """Of the node with that number, for whoever plays it."""
+    return hashlib.sha256(f"bench {number}".encode()).digest()
 
 
 def populate(state: Path, count: int) -> None:
@@ -22,7 +28,8 @@ def populate(state: Path, count: int) -> None:
         assert network is not None, "the gateway has never run"
         owner = queries.users(connection, network.id)[0]
         for number in range(count):
-            keys = {name: crypto.x25519_public(os.urandom(32)) for name in ("machine_key", "node_key")}
+            secrets = {"machine_key": os.urandom(32), "node_key": private_key(number)}
+            keys = {name: crypto.x25519_public(secret) for name, secret in secrets.items()}
             name = f"board-{number}"
             values: dict[str, Any] = {"stable_id": f"nBench{number}", "name": name, "hostname": name, "os": "linux", "version": 142}
             values |= {"tags": [], "routes_advertised": [], "routes_approved": [], "approved": True, "ephemeral": False, "renamed": False}

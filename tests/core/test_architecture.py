@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent.parent
 FOLDERS = {
     "skerry_core": "firmware", "skerry_shim": "firmware", "skerry_node": "firmware", "skerry_micro": "firmware",
     "skerry_board": "board", "skerry_gateway": "gateway", "skerry_image": "build",
-    "skerry_web": "web",
+    "skerry_web": "firmware",
 }
 ALLOWED = {
     "skerry_core": set(), "skerry_shim": {"skerry_core"}, "skerry_node": {"skerry_core", "skerry_shim", "skerry_board", "skerry_web"},

@@ -61,6 +61,16 @@ class Lab:
         self.a.packet(self.b)
         assert self.world.run(2000, until=lambda: self.relayed() and self.b.inbox)
 
+    def talk(self, span, until=lambda: False):
+        """A packet each way every 200 ms; how long until it held, None when it never did."""
+        began = self.world.now
+        while self.world.now - began < span:
+            self.a.packet(self.b)
+            self.b.packet(self.a)
+            if self.world.run(200, until=until):
+                return self.world.now - began
+        return None
+
     def from_b(self, message, where=None):
         """A disco message of b arrives at a, over DERP unless `where`."""
         box = crypto.box_key(self.b.engine.disco_private, self.a.engine.disco_public)
@@ -370,3 +380,18 @@ def test_a_relay_that_is_nobodys_device_is_used_and_not_shown():
     assert [row["id"] for row in status["peers"]] == [2]
     assert status["peers"][0]["peer_relay_text"].startswith("UDP relay node3 at ")
     assert "no peer has that address or name" in lab.a.command("ping", ip="node3")["error"]
+
+
+@pytest.mark.parametrize("after", [1_000, 20_000, 200_000])
+def test_a_relay_that_was_started_anew_is_asked_when_its_place_no_longer_works(after):
+    lab = Lab()
+    lab.connect()
+    lab.talk(after)
+    lab.relay = UdpRelay(lab.world.rng.randbytes, [PLACE])
+    serve(lab.relay, lab.r.engine, lab.world.rng.randbytes)
+    took = lab.talk(30_000, lambda: lab.relay.forwarded > 3 and lab.relayed())
+    assert took is not None and took <= 9_000, took
+    asked = lab.relay.requests
+    lab.on = False
+    lab.talk(60_000)
+    assert lab.relay.requests - asked <= 2 * 4, "once for each side when the place was lost, then each 30 s"

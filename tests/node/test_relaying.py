@@ -1,5 +1,6 @@
 """skerryd's hands for the UDP relay that it offers: sockets, forwarding in C, and what comes of a port that is taken."""
 
+import os
 import selectors
 import socket
 import time
@@ -8,7 +9,8 @@ import pytest
 
 from skerry_core import geneve, path
 from skerry_core.errors import LocalError
-from skerry_node.relaying import Relay
+from skerry_node.netlink import MARK
+from skerry_node.relaying import Relay, _sockets
 
 KEYS = (bytes([1]) * 32, bytes([2]) * 32)
 LOCALHOST = socket.inet_aton("127.0.0.1")
@@ -82,6 +84,16 @@ def test_a_port_that_is_taken_is_told_and_another_is_taken_instead(lab):
         assert lab.relay.counters() == {}
     assert lab.serve(port) == ("relaying", "serving", port, "")
     assert lab.serve(port) == ("relaying", "serving", port, ""), "the same again"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mark packets; in `python -m tests.netlab` you are")
+def test_what_it_sends_never_enters_the_tunnel():
+    made = _sockets(0)
+    try:
+        assert [sock.getsockopt(socket.SOL_SOCKET, socket.SO_MARK) for sock in made] == [MARK] * len(made)
+    finally:
+        for sock in made:
+            sock.close()
 
 
 def test_when_it_ended_nothing_of_it_is_left(lab):

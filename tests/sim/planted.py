@@ -1,11 +1,11 @@
 """Bugs planted on purpose. Each is a context manager; the scenario must raise Failure under every one of them."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
 
-from skerry_core.engine import paths
+from skerry_core.engine import doubt, paths
 from skerry_core.engine.sessions import Sessions
 from skerry_core.tailcfg.netmap import NetworkMap
 from skerry_core.wireguard import cookie
@@ -22,8 +22,11 @@ def cookie_ignored() -> Iterator[None]:
 
 @contextmanager
 def timer_off_by_ten() -> Iterator[None]:
-    """A path is trusted ten times as long as it may be: a dead one swallows traffic."""
-    with mock.patch.object(paths, "TRUST", paths.TRUST * 10):
+    """What tells that a path is dead comes ten times as late: its trust, and the doubts that come before the end of it."""
+    with ExitStack() as plants:
+        plants.enter_context(mock.patch.object(paths, "TRUST", paths.TRUST * 10))
+        for name in ("FIRST", "LAST", "QUIET"):
+            plants.enter_context(mock.patch.object(doubt, name, getattr(doubt, name) * 10))
         yield
 
 

@@ -302,6 +302,9 @@ class Paths:
 
     def distrust(self, peer: "Peer") -> None:
         """Timer: the last pong of the best path is 6.5 s old."""
+        if peer.best is not None and peer.best.path[4]:  # perhaps the relay was started anew and knows nothing of us
+            self._engine.peer_relays.lost(peer)
+            peer.round = 0
         self.update(peer)
         if self.active(peer):
             self.heartbeat(peer)

@@ -166,6 +166,12 @@ class PeerRelays:
         for ask in self._asks.values():
             ask.barred = False
 
+    def lost(self, peer: "Peer") -> None:
+        """The path through a place stopped answering: whoever gave it may be asked at once, once for each place."""
+        for (index, _), ask in self._asks.items():
+            if index == peer.index and ask.outcome == GAVE:
+                ask.barred = False
+
     def remove(self, peer: "Peer") -> None:
         """The peer leaves, or has another disco key: as a relay, and as one that is relayed to."""
         for index, key in [each for each in self._asks if each[0] == peer.index or each[1] == peer.key]:

@@ -62,11 +62,12 @@ class File:
 
     def take(self, servers: "list[str]", search: "list[str]") -> str:
         """Put ours in place, keeping the one before; the text of that."""
-        if not self.ours:
+        now = resolvconf.read(self.path)  # once: what is put there from here on is seen, and kept, by the next look
+        if not now.startswith(resolvconf.MARK):
             self._keep()
         before = resolvconf.read(self.before)
         text = resolvconf.ours(servers, search, before)
-        if resolvconf.read(self.path) != text:
+        if now != text:
             self._write(text)
         return before
 
