@@ -217,3 +217,9 @@ def join(gateway, seed, hostname=None, **key):
     status, _ = client.update(f"203.0.113.{seed % 200 + 1}:41641")
     assert status == 200
     return client
+
+
+def allowed(client, name):
+    """A peer's AllowedIPs as the client has them; they are left out where they are its addresses."""
+    document = client.peers()[name].document
+    return document.get("AllowedIPs", document["Addresses"])

@@ -11,7 +11,7 @@ from skerry_gateway.control.coordinator import GRACE_MS, KEEPALIVE_MS, KEEPALIVE
 from skerry_gateway.control.enrolment import EPHEMERAL_MS
 from skerry_gateway.control.registration import SIGN_IN_MS
 from skerry_shim import crypto
-from tests.gateway.control_bench import DERP, VERSION, WALL, Client, Gateway, Random, join
+from tests.gateway.control_bench import DERP, VERSION, WALL, Client, Gateway, Random, allowed, join
 
 
 @pytest.fixture
@@ -350,15 +350,15 @@ def test_a_subnet_route_needs_approval_and_has_one_carrier(gateway):
     a, b, c = join(gateway, 1), join(gateway, 2), join(gateway, 3)
     b.update(hostinfo=info)
     c.update(hostinfo=info)
-    assert a.peers()["host2"].document["AllowedIPs"] == a.peers()["host2"].document["Addresses"]
+    assert allowed(a, "host2") == a.peers()["host2"].document["Addresses"]
     gateway.call("nodes approve", node="host2", routes=["10.9.0.0/24"])
     gateway.call("nodes approve", node="host3", routes=["10.9.0.0/24"])
     with pytest.raises(AdminError, match="host3 does not advertise"):
         gateway.call("nodes approve", node="host3", routes=["10.0.0.0/8"])
-    assert "10.9.0.0/24" in a.peers()["host2"].document["AllowedIPs"] and "10.9.0.0/24" not in a.peers()["host3"].document["AllowedIPs"]
+    assert "10.9.0.0/24" in allowed(a, "host2") and "10.9.0.0/24" not in allowed(a, "host3")
     b.close()
     gateway.advance(GRACE_MS + 10)
-    assert "10.9.0.0/24" not in a.peers()["host2"].document["AllowedIPs"] and "10.9.0.0/24" in a.peers()["host3"].document["AllowedIPs"]
+    assert "10.9.0.0/24" not in allowed(a, "host2") and "10.9.0.0/24" in allowed(a, "host3")
 
 
 # removal

