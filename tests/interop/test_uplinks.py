@@ -3,6 +3,8 @@ that ended, with the same name and address after the next sign-in."""
 
 import re
 import subprocess
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -145,6 +147,55 @@ def test_a_key_that_ended_and_the_next_sign_in(lab: Lab, gateway: Gateway) -> No
     node.reaches(far)
     peer.reaches(address)
     assert len(gateway.nodes()) == 2
+
+
+def test_a_key_that_ended_and_a_sign_in_without_another(lab: Lab, gateway: Gateway) -> None:
+    """As before, by the gateway's page; `skerry up` says the link and the code, and goes on by itself once the node is let in."""
+    node = joined(lab.public("node"), "node", gateway.url, gateway.key())
+    address = node.address
+    gateway.cli("nodes", "expire", str(gateway.nodes()[0]["id"]))
+    until("the node knows", lambda: node.own_status()["state"] == "NeedsLogin", 20)
+    asked = node.cli("up", "--timeout", "3", check=False)
+    assert asked.returncode == 1 and f"{gateway.url}/register/" in asked.stdout, asked.stdout + asked.stderr
+    code = node.own_status()["auth_code"]
+    gateway.cli("nodes", "approve", code, "--user", "owner")
+    until("the node is back", lambda: node.own_status()["state"] == "Running", 30)
+    assert node.address == address and [row["name"] for row in gateway.nodes()] == ["node"]
+
+
+def test_a_sign_in_link_whose_time_is_over(gateway: Gateway) -> None:
+    """It signs nobody in, and says so; the next link does."""
+
+    def tried(link: str) -> tuple[int, str, str]:
+        request = urllib.request.Request(link, b"", {"Origin": gateway.url}, method="POST")
+        try:
+            with urllib.request.build_opener(NoRedirect).open(request, timeout=10) as answer:
+                return answer.status, answer.headers.get("Set-Cookie", ""), answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.headers.get("Set-Cookie", ""), error.read().decode()
+
+    short, good = (str(gateway.cli("users", "link", "owner", "--expires", life)["url"]) for life in ("1s", "1h"))
+    until("it is over", lambda: tried_get(short) == 404, 20)
+    status, cookie, page = tried(short)
+    assert (status, cookie) == (404, "") and "link" in page
+    status, cookie, _ = tried(good)
+    assert status == 303 and cookie
+
+
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    """The answer itself."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+def tried_get(link: str) -> int:
+    """The status of looking at a link, which burns nothing."""
+    try:
+        with urllib.request.urlopen(link, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 def test_no_secret_in_the_log_of_a_join(lab: Lab, gateway: Gateway) -> None:
