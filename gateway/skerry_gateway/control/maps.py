@@ -269,7 +269,9 @@ class Maps:
         """The MapResponse that brings a stream up to date; {} when it is."""
         members, node = self._members, self._members.nodes[stream.node_id]
         message: dict[str, Any] = {}
-        own = wire.own(self._records[node.id], members.user_of(node), members.network, self._attributes(node.id))
+        logins = ssh_rules(members.compiled, node.id) if node.id in members.compiled.nodes else []
+        attributes = self._attributes(node.id, bool(logins))
+        own = wire.own(self._records[node.id], members.user_of(node), members.network, attributes)
         fixed = {name: value for name, value in own.items() if name not in _OWN_VOLATILE}
         if fixed != stream.own:
             stream.own, message["Node"] = fixed, own
@@ -283,7 +285,6 @@ class Maps:
         stream.filter = chunks
         if changed or told.keys() - chunks.keys():
             message["PacketFilters"] = {**changed, **dict.fromkeys(sorted(told.keys() - chunks.keys()))}
-        logins = ssh_rules(members.compiled, node.id) if node.id in members.compiled.nodes else []
         if logins != stream.ssh:
             stream.ssh = logins
             message["SSHPolicy"] = {"rules": logins}
@@ -352,13 +353,13 @@ class Maps:
         if fresh:
             message["UserProfiles"] = fresh
 
-    def _attributes(self, node_id: int) -> dict[str, list[Any]]:
+    def _attributes(self, node_id: int, has_logins: bool) -> dict[str, list[Any]]:
         """What the policy gives a node to know of itself; the right to be an SSH server where a rule leads to it."""
         compiled = self._members.compiled
         if node_id not in compiled.nodes:
             return {}
         found = {name: values or [] for name, values in compiled.attributes(node_id).items()}
-        return {**found, wire.SSH: []} if ssh_rules(compiled, node_id) else found
+        return {**found, wire.SSH: []} if has_logins else found
 
     def _online(self, node_id: int) -> bool:
         live = self._live.get(node_id)

@@ -7,7 +7,6 @@ when first asked for, so a change costs the nodes it touches.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from typing import Any
 
 from .attributes import attributes_of, auto_approved
@@ -15,7 +14,7 @@ from .document import Policy
 from .edges import BASE, Edge, Edges, Reach, cap_dsts, dst_ports
 from .people import Device, Member, Person, member, same_user
 from .ssh import SSHRule
-from .targets import Prefix, Target, parse_prefix
+from .targets import Prefix, Target, prefixes_of
 
 _ALL_PORTS = {"First": 0, "Last": 65535}
 ALLOW_ALL: list[dict[str, Any]] = [{"SrcIPs": ["*"], "DstPorts": [{"IP": "*", "Ports": _ALL_PORTS}]}]
@@ -198,13 +197,7 @@ def _covers(reach: Reach, prefix: Prefix) -> bool:
 
 
 def _texts_cover(texts: tuple[str, ...], prefix: Prefix) -> bool:
-    return any(text == "*" or any(p.version == prefix.version and p.overlaps(prefix) for p in _prefixes(text)) for text in texts)
-
-
-@lru_cache(maxsize=4096)
-def _prefixes(text: str) -> tuple[Prefix, ...]:
-    found = parse_prefix(text)
-    return found.prefixes if found else ()
+    return any(text == "*" or any(p.version == prefix.version and p.overlaps(prefix) for p in prefixes_of(text)) for text in texts)
 
 
 def auto_approves(policy: Policy, node: Device, user: Person | None, suffix: str = "") -> tuple[str, ...]:

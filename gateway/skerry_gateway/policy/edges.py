@@ -14,7 +14,7 @@ from functools import cache
 
 from .people import Member, domain_of, same_user
 from .rules import Capabilities, Rule
-from .targets import SELF, Ports, Prefix, Target, parse_prefix
+from .targets import SELF, Ports, Prefix, Target, prefixes_of
 
 # 100.64.0.0/10 without ChromeOS's 100.115.92.0/23, and the ULA prefix of this protocol family
 TAILNET = ("100.64.0.0-100.115.91.255", "100.115.94.0-100.127.255.255", "fd7a:115c:a1e0::/48")
@@ -231,4 +231,4 @@ def _by_remainder(ids: list[int]) -> list[tuple[int, list[int]]]:
 @cache
 def internet_prefixes() -> tuple[Prefix, ...]:
     """INTERNET as prefixes, for looking addresses up."""
-    return tuple(prefix for text in INTERNET for prefix in (parse_prefix(text) or Target("prefix")).prefixes)
+    return tuple(prefix for text in INTERNET for prefix in prefixes_of(text))

@@ -7,7 +7,7 @@ from typing import Any
 from .compiled import Compiled
 from .edges import Edge, Reach, internet_prefixes
 from .people import Member
-from .targets import Prefix, parse_prefix
+from .targets import Prefix, prefixes_of
 
 DEFAULT_PROTOCOLS = (6, 17, 1, 58)  # TCP, UDP, ICMP, ICMPv6: what a rule without protocols is for
 _ICMP = (1, 58)
@@ -61,7 +61,7 @@ def _holds(member: Member, address: Any) -> bool:
 
 
 def _speaks(edge: Edge, address: Any) -> bool:
-    return any(text == "*" or any(address in prefix for prefix in _prefixes(text)) for ips in edge.source_ips.values() for text in ips)
+    return any(text == "*" or any(address in prefix for prefix in prefixes_of(text)) for ips in edge.source_ips.values() for text in ips)
 
 
 def _takes(edge: Edge, protocol: int) -> bool:
@@ -86,9 +86,4 @@ def _reached(reach: Reach, member: Member) -> tuple[Prefix, ...]:
     return reach.prefixes if reach.kind == "prefix" else _EVERYTHING
 
 
-def _prefixes(text: str) -> tuple[Prefix, ...]:
-    found = parse_prefix(text)
-    return found.prefixes if found else ()
-
-
-_EVERYTHING = _prefixes("0.0.0.0/0") + _prefixes("::/0")
+_EVERYTHING = prefixes_of("0.0.0.0/0") + prefixes_of("::/0")

@@ -14,6 +14,7 @@ A destination of an acl adds ports after its last colon: `*`, `22`, `80-90`, `22
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network, summarize_address_range
 
 from .hujson import PolicyError
@@ -95,6 +96,13 @@ def parse_prefix(text: str) -> Target | None:
     except ValueError:
         return None
     return Target("prefix", str(network) if "/" in text else str(network.network_address), (network,))
+
+
+@lru_cache(maxsize=4096)
+def prefixes_of(text: str) -> tuple[Prefix, ...]:
+    """What an address, prefix or range of a filter covers; () for any other text."""
+    found = parse_prefix(text)
+    return found.prefixes if found else ()
 
 
 def _range(text: str, first: str, last: str) -> Target:
